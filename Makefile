@@ -1,0 +1,72 @@
+# CypherFace Edge. `make run` starts a box, `make test` tests it; both set up
+# what is missing first. `make help` lists the rest.
+
+PACKS         := .deps/packs
+MODEL_SOURCES ?= ../shared/models/sources
+DATA          ?= data
+LISTEN        ?= 127.0.0.1:8080
+CAMERA        ?= auto:
+ARCH          := $(shell go env GOHOSTARCH)
+GO            := scripts/go
+BUILD         := $(GO) build -trimpath -ldflags "-s -w"
+QEMU          := qemu-aarch64-static -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(CURDIR)/.deps/lib/linux_arm64
+export MODEL_SOURCES
+
+.DEFAULT_GOAL := build
+.PHONY: help setup build run test race check cross test-arm64 fuzz leak bench accuracy install clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1|/' | column -t -s '|'
+
+setup: ## fetch the libraries and networks, install the packs (idempotent)
+	@scripts/setup
+	@$(GO) run ./cmd/cypherface models setup --packs $(PACKS)
+
+build: setup ## build bin/, a folder that can be copied to another box
+	@mkdir -p bin/lib && cp -u .deps/lib/linux_$(ARCH)/*.so* bin/lib/ && cp -ru $(PACKS) bin/
+	@$(BUILD) -o bin/ ./cmd/...
+	@cp -u scripts/install systemd/*.service bin/
+
+run: build ## start the box and print its URL
+	@bin/cypherfaced --data $(DATA) --listen $(LISTEN) --camera $(CAMERA)
+
+test: setup ## run every test
+	$(GO) test -shuffle=on -timeout 9m ./...
+
+race: setup ## the packages with goroutines of their own, under the race detector
+	$(GO) test -race -short -timeout 15m ./store/... ./internal/... ./camera/... ./engine/scan ./cmd/cypherfaced
+
+check: ## formatting, vet, staticcheck, tidy module, and a build without cgo
+	@test -z "$$(gofmt -l cmd engine camera store models internal *.go | tee /dev/stderr)" || { echo "gofmt -w the files above"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+	CGO_ENABLED=0 go build ./...
+
+cross: setup ## build bin/linux_arm64 for ARM boxes
+	@scripts/setup cross
+	@mkdir -p bin/linux_arm64/lib && cp -u .deps/lib/linux_arm64/*.so* bin/linux_arm64/lib/ && cp -ru $(PACKS) bin/linux_arm64/
+	GOARCH=arm64 $(BUILD) -o bin/linux_arm64/ ./cmd/...
+	@cp -u scripts/install systemd/*.service bin/linux_arm64/
+
+test-arm64: setup ## the arm64 engine under qemu-user
+	@scripts/setup cross
+	GOARCH=arm64 $(GO) test -short -exec "$(QEMU)" ./engine/...
+
+fuzz: setup ## each fuzz target for FUZZTIME (10s)
+	@scripts/fuzz $(or $(FUZZTIME),10s)
+
+leak: setup ## 10,000 loads and 100,000 inferences under the eye of RSS
+	$(GO) test -run Leak -count=1 -v -timeout 60m ./engine/tflite -args -leak
+
+bench: build ## what each stage costs, in one run
+	bin/cypherface bench
+
+accuracy: build ## the tables of docs/accuracy.md (needs ../shared/faces)
+	scripts/accuracy
+
+install: build ## install this build on this machine (root)
+	bin/install
+
+clean: ## remove what was built; .deps/ (what was fetched) stays
+	rm -rf bin

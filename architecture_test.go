@@ -1,0 +1,154 @@
+// Package edge is the root of the module; it holds no code, only the rules of
+// the architecture as tests.
+package edge
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/cypherface/edge/"
+
+// floors is the house: a package imports only packages of lower floors. A
+// pattern ending in /* covers the packages below a folder.
+var floors = [][]string{
+	{"internal/picture", "engine/scan", "models/convert"},
+	{"engine", "camera", "store", "models", "sync/wire", "internal/web", "internal/synthface"},
+	{"store/*", "engine/tflite", "camera/v4l2", "internal/audit"},
+	{"internal/verify", "internal/accuracy", "internal/auth", "internal/door", "internal/events", "sync/uplink"},
+	{"internal/api", "sync/hub"},
+	{"cmd/*"},
+}
+
+// floor returns the floor of a package, -1 when the house has no room for it.
+func floor(pkg string) int {
+	for i, rooms := range floors {
+		for _, room := range rooms {
+			if room == pkg {
+				return i
+			}
+		}
+	}
+	for i, rooms := range floors {
+		for _, room := range rooms {
+			if dir, ok := strings.CutSuffix(room, "/*"); ok && path.Dir(pkg) == dir {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+type source struct {
+	pkg, file string
+	test      bool
+	imports   []string
+	doc       string
+}
+
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && p != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "bin" || d.Name() == "data") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || filepath.Ext(p) != ".go" {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), p, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		s := source{pkg: filepath.ToSlash(filepath.Dir(p)), file: p, test: strings.HasSuffix(p, "_test.go")}
+		for _, imp := range f.Imports {
+			name, err := strconv.Unquote(imp.Path.Value)
+			if err != nil {
+				return err
+			}
+			s.imports = append(s.imports, name)
+		}
+		if f.Doc != nil {
+			s.doc = f.Doc.Text()
+		}
+		all = append(all, s)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestImportsGoDown(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test || s.pkg == "." {
+			continue
+		}
+		from := floor(s.pkg)
+		if from < 0 {
+			t.Errorf("%s: package %s stands on no floor; give it one in architecture_test.go and docs/ARCHITECTURE.md", s.file, s.pkg)
+			continue
+		}
+		for _, imp := range s.imports {
+			pkg, ours := strings.CutPrefix(imp, module)
+			if !ours {
+				continue
+			}
+			if to := floor(pkg); to >= from {
+				t.Errorf("%s imports %s: floor %d may not look up to floor %d", s.file, pkg, from, to)
+			}
+		}
+	}
+}
+
+func TestConformanceSuitesStayInTests(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, imp := range s.imports {
+			if !s.test && strings.HasSuffix(imp, "/storetest") {
+				t.Errorf("%s imports %s outside a test", s.file, imp)
+			}
+		}
+	}
+}
+
+// The C compiler is let into as few packages as the job allows.
+func TestCgoStaysInItsRooms(t *testing.T) {
+	allowed := map[string]bool{"engine/tflite": true, "engine/scan": true, "internal/picture": true}
+	for _, s := range sources(t) {
+		for _, imp := range s.imports {
+			if imp == "C" && !allowed[s.pkg] {
+				t.Errorf("%s imports \"C\"; only engine/tflite, engine/scan and internal/picture do", s.file)
+			}
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	documented := map[string]bool{}
+	for _, s := range sources(t) {
+		documented[s.pkg] = documented[s.pkg] || !s.test && s.doc != "" || s.pkg == "." && s.doc != ""
+	}
+	for pkg, ok := range documented {
+		if !ok {
+			t.Errorf("package %s has no package comment", pkg)
+		}
+	}
+}
+
+func TestSyncIsANamespace(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.pkg == "sync" {
+			t.Errorf("%s: sync/ holds packages, no Go files of its own", s.file)
+		}
+	}
+}
