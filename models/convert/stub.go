@@ -1,0 +1,5 @@
+package convert
+
+import "errors"
+
+var errNotYet = errors.New("convert network: not built yet")
