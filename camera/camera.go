@@ -1,0 +1,136 @@
+// Package camera turns a URL into a stream of frames.
+//
+//	v4l2:/dev/video0?size=1280x720&format=mjpg&fps=30   a webcam (driver of camera/v4l2)
+//	file:door.jpg, file:clip.mjpeg, file:clip.y4m       a picture or clip in a loop (?fps=N)
+//	dir:pictures?fps=2                                  the pictures of a folder in order, in a loop
+//	demo:                                               whatever demo driver the caller hands in
+//	auto:                                               the first usable webcam, else the demo
+//
+// [Open] returns a [Camera], a [Source] that survives its device: when the
+// device fails it says so in [Camera.State], closes it, and looks for it again
+// with growing pauses, while [Camera.Next] waits. Only a wrong URL is an error
+// of Open. [Share] lets several readers have the same frames.
+//
+// Frames stay in Y'CbCr as the device gave them (no conversion of range or
+// matrix), because that is what the engine reads. The newest frame wins:
+// frames that came while nobody asked are dropped and counted.
+//
+// The package knows no device itself: drivers are handed in by scheme, so that
+// a program decides what it can open (a production box has no demo driver). It
+// does not find faces, record, or speak to network cameras.
+package camera
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Frame is one picture of a camera.
+type Frame struct {
+	// Image is the picture in full; its size and subsampling may change from
+	// frame to frame. It is valid until the next call of Next or Close.
+	Image *image.YCbCr
+	// Time is when the frame arrived.
+	Time time.Time
+	// Seq counts the frames handed out by this source: 1, 2, 3 …
+	Seq uint64
+	// Dropped counts the frames since opening that were not handed out: too old
+	// when Next was called, or damaged.
+	Dropped uint64
+}
+
+// Source is a stream of frames. One goroutine reads it.
+type Source interface {
+	// Next waits for a frame newer than the last one. An error other than
+	// ctx's means that this source is finished: close it and open another.
+	Next(ctx context.Context) (Frame, error)
+	// Close ends the source and makes a waiting Next return ErrClosed. It may
+	// be called from any goroutine, and again.
+	Close() error
+}
+
+// Driver opens one device. It returns an error that is ErrURL when asking
+// again cannot help, and any other one when the device is not there now.
+type Driver func(ctx context.Context, u *url.URL) (Source, error)
+
+// Errors to branch on.
+var (
+	ErrClosed = errors.New("camera closed")
+	ErrURL    = errors.New("camera URL not usable")
+)
+
+// Fault is a failure told to the operator: what failed on what, and what he
+// can do about it.
+type Fault struct {
+	Op      string // "open", "read", "parse"
+	Subject string // the device or URL
+	Err     error
+	Hint    string // may be empty
+}
+
+func (f *Fault) Error() string {
+	msg := fmt.Sprintf("%s %s: %v", f.Op, f.Subject, f.Err)
+	if f.Hint != "" {
+		msg += " (" + f.Hint + ")"
+	}
+	return msg
+}
+
+// Unwrap returns the cause.
+func (f *Fault) Unwrap() error { return f.Err }
+
+// Options is what Open needs besides the URL. The zero value opens file: and
+// dir: only.
+type Options struct {
+	// Drivers opens the schemes that are not built in: "v4l2", "demo".
+	Drivers map[string]Driver
+	// Log tells of faults and recoveries; nil discards.
+	Log *slog.Logger
+	// Changed, when set, is called on every change of Status, by the goroutine
+	// that calls Open or Next. It must not call back into the camera.
+	Changed func(State)
+}
+
+// Open opens the camera that rawURL names. A device that is absent or broken
+// is a state of the camera, not an error: Open returns it in StatusFault and
+// Next keeps looking. The error is ErrURL for a URL that cannot work.
+func Open(ctx context.Context, rawURL string, opt Options) (*Camera, error) {
+	u, err := parseURL(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	driver, err := driverOf(u, opt.Drivers)
+	if err != nil {
+		return nil, err
+	}
+	return newCamera(ctx, u, driver, opt)
+}
+
+// driverOf finds the driver of u's scheme.
+func driverOf(u *url.URL, handed map[string]Driver) (Driver, error) {
+	switch u.Scheme {
+	case "file":
+		return openFile, nil
+	case "dir":
+		return openDir, nil
+	case "auto":
+		return newAuto(handed).open, nil
+	}
+	if d := handed[u.Scheme]; d != nil {
+		return d, nil
+	}
+	known := []string{"auto:", "dir:", "file:"}
+	for scheme := range handed {
+		known = append(known, scheme+":")
+	}
+	slices.Sort(known)
+	return nil, &Fault{"open", u.Redacted(), fmt.Errorf("%w: no driver for %s:", ErrURL, u.Scheme),
+		"this program opens " + strings.Join(known, " ")}
+}

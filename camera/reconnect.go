@@ -1,0 +1,215 @@
+package camera
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Pauses between attempts to open a device that failed. The first is short
+// because a USB bus that reset itself is back at once; the last is what an
+// operator who plugs a camera in is willing to wait.
+const (
+	firstPause = 250 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+// Status says whether a camera delivers.
+type Status string
+
+// The statuses of a camera.
+const (
+	StatusStarting Status = "starting" // the device is open, no frame came yet
+	StatusLive     Status = "live"     // the last call of Next gave a frame
+	StatusFault    Status = "fault"    // the device is absent or failed; Next keeps looking
+	StatusClosed   Status = "closed"
+)
+
+// State is how a camera is doing.
+type State struct {
+	Status  Status
+	Device  string    // what delivers, such as v4l2:/dev/video0 behind auto:
+	Err     error     // why Status is StatusFault, a *Fault where a hint is known
+	Since   time.Time // when Status last changed
+	Faults  uint64    // how often the device was lost or could not be opened
+	Frames  uint64    // handed out
+	Dropped uint64    // see Frame.Dropped
+}
+
+// Camera is a Source that outlives its device. Make one with Open.
+type Camera struct {
+	url     *url.URL
+	driver  Driver
+	log     *slog.Logger
+	changed func(State)
+	life    context.Context // ends at Close
+	stop    context.CancelFunc
+
+	reading sync.Mutex // held by Next; protects the fields below
+	src     Source     // nil while there is no device
+	pause   time.Duration
+	dropped uint64 // by the devices that were closed
+
+	mu    sync.Mutex // protects state
+	state State
+}
+
+var _ Source = (*Camera)(nil)
+
+// newCamera makes the camera and tries the device once.
+func newCamera(ctx context.Context, u *url.URL, d Driver, opt Options) (*Camera, error) {
+	c := &Camera{url: u, driver: d, log: opt.Log, changed: opt.Changed}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	c.life, c.stop = context.WithCancel(context.Background())
+	c.state = State{Device: u.Redacted(), Since: time.Now()}
+	if err := c.connect(ctx); errors.Is(err, ErrURL) || ctx.Err() != nil {
+		c.stop()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Next waits for the next frame, through any number of faults. Its only errors
+// are ctx's and ErrClosed.
+func (c *Camera) Next(ctx context.Context) (Frame, error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(c.life, func() { cancel(ErrClosed) })()
+
+	for ctx.Err() == nil {
+		if c.src == nil {
+			if sleep(ctx, c.pause) == nil {
+				_ = c.connect(ctx) // the state keeps the error
+			}
+			continue
+		}
+		f, err := c.src.Next(ctx)
+		if err == nil {
+			return c.deliver(f), nil
+		}
+		if ctx.Err() == nil {
+			c.lose(err)
+		}
+	}
+	return Frame{}, context.Cause(ctx)
+}
+
+// Close ends the camera and closes the device.
+func (c *Camera) Close() error {
+	c.stop()
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	var err error
+	if c.src != nil {
+		err = c.src.Close()
+		c.src = nil
+	}
+	c.change(StatusClosed, "", nil)
+	return err
+}
+
+// State tells how the camera is doing. It may be called from any goroutine. It
+// is as fresh as the last call of Next.
+func (c *Camera) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// connect tries to open the device once.
+func (c *Camera) connect(ctx context.Context) error {
+	src, err := c.driver(ctx, c.url)
+	if err != nil {
+		if ctx.Err() == nil {
+			c.fail(err)
+		}
+		return err
+	}
+	device := c.url.Redacted()
+	if s, ok := src.(fmt.Stringer); ok {
+		device = s.String()
+	}
+	c.src = src
+	c.change(StatusStarting, device, nil)
+	return nil
+}
+
+// lose gives up a device that failed.
+func (c *Camera) lose(err error) {
+	c.src.Close()
+	c.src = nil
+	c.dropped = c.State().Dropped
+	c.fail(err)
+}
+
+// fail notes a fault and lengthens the pause before the next attempt.
+func (c *Camera) fail(err error) {
+	c.pause = min(max(2*c.pause, firstPause), lastPause)
+	c.mu.Lock()
+	c.state.Faults++
+	c.mu.Unlock()
+	c.change(StatusFault, "", err)
+}
+
+// deliver numbers a frame of the device as one of the camera.
+func (c *Camera) deliver(f Frame) Frame {
+	c.pause = 0
+	c.mu.Lock()
+	c.state.Frames++
+	c.state.Dropped = c.dropped + f.Dropped
+	f.Seq, f.Dropped = c.state.Frames, c.state.Dropped
+	c.mu.Unlock()
+	c.change(StatusLive, "", nil)
+	return f
+}
+
+// change moves to a status and tells about it when it is another one, or
+// another error: a camera that stays away fills no log.
+func (c *Camera) change(to Status, device string, err error) {
+	c.mu.Lock()
+	was := c.state
+	if device != "" {
+		c.state.Device = device
+	}
+	c.state.Status, c.state.Err = to, err
+	same := was.Status == to && fmt.Sprint(was.Err) == fmt.Sprint(err)
+	if was.Status != to {
+		c.state.Since = time.Now()
+	}
+	now := c.state
+	c.mu.Unlock()
+	if same {
+		return
+	}
+	if err != nil {
+		c.log.Warn("camera fault", "device", now.Device, "err", err)
+	} else {
+		c.log.Info("camera "+string(to), "device", now.Device)
+	}
+	if c.changed != nil {
+		c.changed(now)
+	}
+}
+
+// sleep waits for d or the end of ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,119 @@
+package camera
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Bounds of what a URL may ask of a device.
+const (
+	maxSide = 8192 // pixels
+	maxFPS  = 240
+)
+
+// parseURL reads rawURL and turns what people type instead into hints.
+func parseURL(rawURL string) (*url.URL, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, &Fault{"parse", strconv.Quote(rawURL), fmt.Errorf("%w: %w", ErrURL, err), ""}
+	}
+	switch {
+	case u.Scheme == "" && strings.HasPrefix(u.Path, "/dev/video"):
+		return nil, badURL(u, "no scheme", "write v4l2:"+u.Path)
+	case u.Scheme == "":
+		return nil, badURL(u, "no scheme", "write file:"+u.Path+", dir:"+u.Path+" or auto:")
+	case u.Host != "":
+		return nil, badURL(u, "names a host", "write "+u.Scheme+":"+u.Path+" with one colon and no //host")
+	case u.Fragment != "":
+		return nil, badURL(u, "has a fragment", "write # in a file name as %23 and ? as %3F")
+	}
+	return u, nil
+}
+
+func badURL(u *url.URL, what, hint string) error {
+	return &Fault{"parse", strconv.Quote(u.Redacted()), fmt.Errorf("%w: %s", ErrURL, what), hint}
+}
+
+// Path is the file or device that u names: "v4l2:/dev/video0" and
+// "file:clip.y4m" carry it in different parts of a URL.
+func Path(u *url.URL) (string, error) {
+	if u.Opaque == "" {
+		return u.Path, nil
+	}
+	p, err := url.PathUnescape(u.Opaque)
+	if err != nil {
+		return "", badURL(u, err.Error(), "write % in a file name as %25")
+	}
+	return p, nil
+}
+
+// Params are the query parameters of a camera URL, for drivers. Parameters
+// that were absent are zero.
+type Params struct {
+	Width, Height int    // size=1280x720, pixels
+	FPS           int    // fps=30, frames a second
+	Format        string // format=mjpg, "mjpg" or "yuyv"
+}
+
+// ParseParams reads the query of u. A parameter that is not in allowed
+// ("size", "fps", "format"), stands there twice or has no usable value is an
+// ErrURL with a hint.
+func ParseParams(u *url.URL, allowed ...string) (Params, error) {
+	var p Params
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return p, badURL(u, err.Error(), "parameters look like ?size=1280x720&fps=30")
+	}
+	for name, values := range query {
+		if !slices.Contains(allowed, name) {
+			return p, badURL(u, fmt.Sprintf("unknown parameter %q", name), allowedHint(u.Scheme, allowed))
+		}
+		if len(values) > 1 {
+			return p, badURL(u, fmt.Sprintf("parameter %q twice", name), "give it once")
+		}
+		if hint := p.set(name, values[0]); hint != "" {
+			return p, badURL(u, fmt.Sprintf("parameter %s=%q", name, values[0]), hint)
+		}
+	}
+	return p, nil
+}
+
+// set stores one parameter, or returns a hint why it cannot.
+func (p *Params) set(name, value string) (hint string) {
+	switch name {
+	case "size":
+		w, h, _ := strings.Cut(value, "x")
+		p.Width, p.Height = within(w, maxSide), within(h, maxSide)
+		if p.Width == 0 || p.Height == 0 {
+			return fmt.Sprintf("write size=WIDTHxHEIGHT in pixels, up to %dx%[1]d, such as size=1280x720", maxSide)
+		}
+	case "fps":
+		if p.FPS = within(value, maxFPS); p.FPS == 0 {
+			return fmt.Sprintf("write fps=N with N from 1 to %d", maxFPS)
+		}
+	case "format":
+		if p.Format = value; value != "mjpg" && value != "yuyv" {
+			return "formats are mjpg and yuyv"
+		}
+	}
+	return ""
+}
+
+// within reads a number of 1..most, 0 for anything else.
+func within(s string, most int) int {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > most {
+		return 0
+	}
+	return n
+}
+
+func allowedHint(scheme string, allowed []string) string {
+	if len(allowed) == 0 {
+		return scheme + ": takes no parameters"
+	}
+	return scheme + ": takes " + strings.Join(allowed, ", ")
+}
