@@ -1,0 +1,154 @@
+// Package models holds packs: the networks a box recognises people with, as a
+// folder of TFLite files and a manifest that says what they are.
+//
+// [Builtin] lists the packs this program knows by heart; [Install] makes one
+// of them from original weights (converted on the spot), [Import] takes a
+// ready-made one from a folder or stick, [Default] finds the one to use:
+//
+//	pack, err := models.Default(models.Root("", os.Getenv))
+//	f, err := pack.File(models.Embed) // hashed, unchangeable; load by /proc/self/fd/N
+//	score, ok := pack.Manifest.Calibration.Threshold(1e-4)
+//
+// A damaged network crashes the process that loads it, so nothing is handed
+// out whose hash is not the manifest's, and what is handed out is a sealed
+// copy in memory that nobody can change after it was hashed. The package does
+// not run networks and cannot tell whether a pack with right hashes is any
+// good: probing it in a child process and the start-up self-test are
+// engine/tflite's.
+package models
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// What callers branch on.
+var (
+	// ErrNoPack: the root holds no pack at all.
+	ErrNoPack = errors.New("no pack is installed")
+	// ErrDamaged: a file is not what the manifest says.
+	ErrDamaged = errors.New("damaged")
+)
+
+const (
+	manifestFile = "manifest.json"
+	useFile      = "use" // ROOT/use names the chosen pack
+)
+
+// preference orders packs where nobody chose one.
+var preference = []string{"standard", "basic"}
+
+// Root returns the folder of installed packs: flag (the value of --packs)
+// where it is set, else $CYPHERFACE_PACKS, else packs/ beside the program.
+func Root(flag string, getenv func(string) string) string {
+	if flag != "" {
+		return flag
+	}
+	if dir := getenv("CYPHERFACE_PACKS"); dir != "" {
+		return dir
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return "packs"
+	}
+	if real, err := filepath.EvalSymlinks(exe); err == nil {
+		exe = real
+	}
+	return filepath.Join(filepath.Dir(exe), "packs")
+}
+
+// Installed opens every pack below root, preferred ones first. Packs that
+// cannot be opened are left out and reported together in err, beside those
+// that can.
+func Installed(root string) ([]*Pack, error) {
+	entries, err := os.ReadDir(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list packs: %w", err)
+	}
+	var packs []*Pack
+	var faults []error
+	for _, e := range entries {
+		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		p, err := Open(filepath.Join(root, e.Name()))
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		packs = append(packs, p)
+	}
+	slices.SortStableFunc(packs, func(a, b *Pack) int { return rank(a) - rank(b) })
+	return packs, errors.Join(faults...)
+}
+
+func rank(p *Pack) int {
+	if i := slices.Index(preference, p.Name); i >= 0 {
+		return i
+	}
+	return len(preference)
+}
+
+// Default opens the pack to use: the one chosen with [Use], else standard,
+// else basic, else any. A chosen pack that cannot be opened is an error:
+// another pack's templates live in another space, so falling back in silence
+// would turn everyone away.
+func Default(root string) (*Pack, error) {
+	name, err := Chosen(root)
+	if err != nil {
+		return nil, err
+	}
+	if name != "" {
+		p, err := Open(filepath.Join(root, name))
+		if err != nil {
+			return nil, fmt.Errorf("open the pack in use: %w (cypherface models use NAME chooses another)", err)
+		}
+		return p, nil
+	}
+	packs, err := Installed(root)
+	if len(packs) > 0 {
+		return packs[0], nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("open pack in %s: %w (make setup installs one, or: cypherface models pull standard)", root, ErrNoPack)
+}
+
+// Chosen returns the name recorded by [Use], "" where nobody chose.
+func Chosen(root string) (string, error) {
+	b, err := readSmall(filepath.Join(root, useFile), 256)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the chosen pack: %w", err)
+	}
+	name := strings.TrimSpace(string(b))
+	if !plainName(name) {
+		return "", fmt.Errorf("read the chosen pack: %q in %s is no pack's name (cypherface models use NAME mends it)", name, filepath.Join(root, useFile))
+	}
+	return name, nil
+}
+
+// Use records name as the pack of this root. The caller has probed it.
+func Use(root, name string) error {
+	if !plainName(name) {
+		return fmt.Errorf("use pack %q: no pack's name", name)
+	}
+	if _, err := Open(filepath.Join(root, name)); err != nil {
+		return fmt.Errorf("use pack %s: %w", name, err)
+	}
+	if err := writeFile(filepath.Join(root, useFile), []byte(name+"\n")); err != nil {
+		return fmt.Errorf("use pack %s: %w", name, err)
+	}
+	return nil
+}
