@@ -1,0 +1,76 @@
+package store
+
+import "fmt"
+
+// Erase removes a person with all that tells about him: crops, templates,
+// images, tickets, grants, sessions, reviews, and the personal parts of his
+// events. The envelopes stay, and an erasure event says who wanted it. The error
+// is ErrNotFound where there is no such person.
+func Erase(tx *Tx, id PersonID) error {
+	p, err := Get[Person](tx, id)
+	if err != nil {
+		return err
+	}
+	of := Plain(id)
+	for _, drop := range []func() error{
+		func() error { return eraseAll(tx, CropsByPerson, of) },
+		func() error { return eraseAll(tx, TemplatesByPerson, of) },
+		func() error { return eraseAll(tx, ImagesByPerson, of) },
+		func() error { return eraseAll(tx, TicketsByPerson, of) },
+		func() error { return eraseAll(tx, GrantsByPerson, of) },
+		func() error { return eraseAll(tx, SessionsByPerson, of) },
+		func() error { return eraseAll(tx, ReviewsByPerson, of) },
+		func() error { return erasePersonal(tx, of) },
+		func() error { return Delete[Person](tx, id) },
+	} {
+		if err := drop(); err != nil {
+			return fmt.Errorf("erase person: %w", err)
+		}
+	}
+	_, err = Append(tx, Event{Kind: EventErasure, Merchant: p.Merchant, Person: id, Outcome: OutcomeDone}, nil)
+	return err
+}
+
+// eraseAll deletes the records of an index that belong to a person.
+func eraseAll[T any, P interface {
+	*T
+	value
+}](tx *Tx, ix Index[T], of Term) error {
+	ids, err := tx.ids(ix.name, of)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		var rec T
+		if err := tx.load(P(&rec).kind(), string(id), P(&rec)); err != nil {
+			return dangling(err)
+		}
+		if err := tx.remove(string(id), P(&rec)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func erasePersonal(tx *Tx, of Term) error {
+	kv, err := tx.writable()
+	if err != nil {
+		return err
+	}
+	ids, err := tx.ids(EventsByPerson.name, of)
+	for i := 0; err == nil && i < len(ids); i++ {
+		err = kv.Delete(personalBucket, ids[i])
+	}
+	return err
+}
+
+// ids returns what an index holds under a term.
+func (tx *Tx) ids(index string, of Term) ([][]byte, error) {
+	var ids [][]byte
+	from := tx.encode(index, []Term{of})
+	err := tx.scan(indexBucket(index), Range{From: from, To: after(from)}, func(_, id []byte) (bool, error) {
+		ids = append(ids, append([]byte(nil), id...))
+		return true, nil
+	})
+	return ids, err
+}

@@ -1,0 +1,40 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What callers branch on.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrConflict = errors.New("conflict")                 // see ConflictError
+	ErrStale    = errors.New("record was changed since") // read it again
+	ErrInvalid  = errors.New("invalid record")           // lacks its id or merchant
+	ErrID       = errors.New("malformed id")             // from ParseID and ParseUUID
+	ErrCursor   = errors.New("malformed cursor")         // or one of another query
+	ErrTrimmed  = errors.New("events are gone")          // the outbox was trimmed beyond a consumer
+	ErrReadOnly = errors.New("transaction is read-only") // a change in a View
+	ErrTxDone   = errors.New("transaction is over")      // a Tx used after its function returned
+	ErrClosed   = errors.New("store is closed")          //
+	ErrCommit   = errors.New("commit failed")            // nothing is acknowledged
+	ErrLocked   = errors.New("store is in use")          // another process holds it
+	ErrForeign  = errors.New("not a store")              // or one of the other environment
+	ErrNewer    = errors.New("store of a newer version") // this program is too old for it
+	ErrDamaged  = errors.New("store is damaged")         //
+)
+
+// ConflictError says that a record would break the uniqueness of a field. It
+// matches ErrConflict.
+type ConflictError struct {
+	Kind     Kind
+	Field    string // as the API calls it: email, externalId, id, …
+	Existing string // id of the record that has the value already
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("%s with this %s exists: %s", e.Kind, e.Field, e.Existing)
+}
+
+// Is makes errors.Is(err, ErrConflict) true.
+func (e *ConflictError) Is(target error) bool { return target == ErrConflict }

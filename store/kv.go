@@ -1,0 +1,52 @@
+package store
+
+import "time"
+
+// KV is one transaction of a backend: an ordered map from keys to values in each
+// of some buckets, which come into being with their first Put.
+//
+// Slices it returns are valid until the transaction ends and must not be changed;
+// slices it is given are kept until then and are not changed any more.
+type KV interface {
+	// Get returns the value of a key, or nil where there is none.
+	Get(bucket string, key []byte) ([]byte, error)
+	Put(bucket string, key, value []byte) error
+	// Delete removes a key; that it is not there is no error.
+	Delete(bucket string, key []byte) error
+	// Scan calls fn for the keys of a range in order until fn returns false or an
+	// error, which it passes on. fn must not change the bucket.
+	Scan(bucket string, r Range, fn func(key, value []byte) (more bool, err error)) error
+}
+
+// Range is a span of keys. From is inclusive, To exclusive; nil means unbounded.
+type Range struct {
+	From, To []byte
+	Reverse  bool // from the last to the first
+}
+
+// Place is where a sealed value lies; a Sealer binds the value to it, so that it
+// can be opened nowhere else.
+type Place struct {
+	Bucket string
+	Key    []byte
+	Person PersonID // whose data it is, if anybody's; not known when opening
+}
+
+// Sealer is what values and telling terms pass on their way to and from a
+// backend. It is safe for concurrent use.
+type Sealer interface {
+	Seal(at Place, plain []byte) ([]byte, error)
+	// Open undoes Seal. The error matches ErrDamaged where the value is not what
+	// was sealed at this place, and ErrNotFound where its key was erased.
+	Open(at Place, sealed []byte) ([]byte, error)
+	// Blind returns 16 bytes that stand for a hidden term in an index, after the
+	// terms in prefix, and tell nothing about it to those without the key.
+	Blind(index string, prefix, term []byte) []byte
+}
+
+// Options are what a backend passes on to Prepare. Environment is required.
+type Options struct {
+	Environment Environment
+	Sealer      Sealer           // nil means Clear
+	Clock       func() time.Time // nil means time.Now
+}

@@ -1,0 +1,99 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// schema is the version of the data at rest that this program writes. A change
+// of what lies in a KV raises it and adds a step to migrations.
+const schema = 1
+
+// migrations[v] turns a store of version v+1 into one of version v+2.
+var migrations = []func(KV) error{}
+
+const (
+	metaBucket = "meta"
+	infoKey    = "info"
+	headKey    = "head"
+)
+
+// Layout is what lies in a KV, known once it is open. A backend makes one with
+// Prepare and all transactions from it.
+type Layout struct {
+	info   Info
+	sealer Sealer
+	clock  func() time.Time
+}
+
+// Prepare makes an empty KV a store, or checks and migrates the one it holds;
+// kv must be writable. The error matches ErrForeign where the store is of the
+// other environment or none at all, ErrNewer where this program is too old.
+func Prepare(kv KV, opt Options) (*Layout, error) {
+	l := &Layout{sealer: opt.Sealer, clock: opt.Clock}
+	if l.sealer == nil {
+		l.sealer = Clear{}
+	}
+	if l.clock == nil {
+		l.clock = time.Now
+	}
+	if !opt.Environment.Valid() {
+		return nil, fmt.Errorf("open store: no environment %q", opt.Environment)
+	}
+	b, err := kv.Get(metaBucket, []byte(infoKey))
+	if err != nil {
+		return nil, err
+	}
+	if b == nil {
+		l.info = Info{opt.Environment, NewUUID[DeviceID](), 1, schema}
+		return l, l.save(kv)
+	}
+	if err := json.Unmarshal(b, &l.info); err != nil {
+		return nil, fmt.Errorf("%w: read its description: %v", ErrDamaged, err)
+	}
+	return l, l.check(kv, opt.Environment)
+}
+
+func (l *Layout) check(kv KV, env Environment) error {
+	switch v := l.info.Schema; {
+	case l.info.Environment != env:
+		return fmt.Errorf("%w of the %s environment, but of %s", ErrForeign, env, l.info.Environment)
+	case v > schema:
+		return fmt.Errorf("%w: it has schema %d and this program knows %d; install the newer program again", ErrNewer, v, schema)
+	case v < 1 || l.info.Device == "":
+		return fmt.Errorf("%w: its description is incomplete", ErrDamaged)
+	case v == schema:
+		return nil
+	}
+	for _, step := range migrations[l.info.Schema-1:] {
+		if err := step(kv); err != nil {
+			return fmt.Errorf("migrate from schema %d: %w", l.info.Schema, err)
+		}
+		l.info.Schema++
+	}
+	return l.save(kv)
+}
+
+func (l *Layout) save(kv KV) error {
+	b, err := json.Marshal(l.info)
+	if err != nil {
+		return err
+	}
+	return kv.Put(metaBucket, []byte(infoKey), b)
+}
+
+// Info says which store it is.
+func (l *Layout) Info() Info { return l.info }
+
+// Read begins a transaction that changes nothing.
+func (l *Layout) Read(kv KV) *Tx { return &Tx{layout: l, kv: kv, now: l.clock()} }
+
+// Write begins a transaction that changes kv on behalf of cause. The error is
+// ErrInvalid for a cause without an actor.
+func (l *Layout) Write(kv KV, cause Cause) (*Tx, error) {
+	if cause.Actor.Kind == "" {
+		return nil, fmt.Errorf("%w: a change needs an actor", ErrInvalid)
+	}
+	return &Tx{layout: l, kv: kv, now: l.clock(), cause: &cause}, nil
+}

@@ -1,0 +1,131 @@
+package store
+
+import (
+	"strings"
+	"time"
+)
+
+// Environment separates trial from earnest: nothing is shared between the two,
+// and each has a store of its own.
+type Environment string
+
+const (
+	Sandbox    Environment = "sandbox"
+	Production Environment = "production"
+)
+
+// Valid says whether e is one of the two environments.
+func (e Environment) Valid() bool { return e == Sandbox || e == Production }
+
+// Status says whether a merchant, an account, a key or a device may act.
+type Status string
+
+const (
+	Active    Status = "active"
+	Suspended Status = "suspended" // for now; may become active again
+	Revoked   Status = "revoked"   // for ever
+)
+
+// Merchant is a customer: people, sites and doors belong to exactly one.
+type Merchant struct {
+	Meta
+	ID     MerchantID     `json:"id"`
+	Name   string         `json:"name"`
+	Phone  string         `json:"phone,omitempty"`
+	Status Status         `json:"status"`
+	Policy MerchantPolicy `json:"policy"`
+}
+
+// MerchantPolicy is what a merchant decides for all of its sites.
+type MerchantPolicy struct {
+	// FMR is the false match rate of 1:1 verification, as a fraction; 0 means 1e-4.
+	FMR float64 `json:"fmr,omitempty"`
+	// PassiveLiveness says that a passive session suffices.
+	PassiveLiveness bool `json:"passiveLiveness,omitempty"`
+	// RefuseDuplicates makes the enrolment of a known face a conflict.
+	RefuseDuplicates bool `json:"refuseDuplicates,omitempty"`
+}
+
+func (m *Merchant) key() MerchantID { return m.ID }
+func (m *Merchant) kind() Kind      { return KindMerchant }
+func (m *Merchant) spec() spec {
+	return spec{merchant: m.ID, entries: []entry{Merchants.entry(Moment(m.Created))}}
+}
+
+// Role is what an account or a key may do; internal/auth turns it into permissions.
+type Role string
+
+const (
+	RoleOwner         Role = "owner"
+	RoleAdministrator Role = "administrator"
+	RoleOperator      Role = "operator"
+	RoleAuditor       Role = "auditor" // reads events without pictures or names
+	RoleDevice        Role = "device"
+	RoleIntegrator    Role = "integrator" // an API key with scopes
+)
+
+// Scope is one permission of an API key; the words are those of internal/auth.
+type Scope string
+
+// Account is somebody who signs in with e-mail and password.
+type Account struct {
+	Meta
+	ID        AccountID  `json:"id"`
+	Merchant  MerchantID `json:"merchant"`
+	Firstname string     `json:"firstname,omitempty"`
+	Lastname  string     `json:"lastname,omitempty"`
+	Email     string     `json:"email"` // unique in the environment, whatever its case
+	Verified  bool       `json:"verified,omitempty"`
+	Password  string     `json:"password,omitempty"` // argon2id in PHC form, never the password
+	Role      Role       `json:"role"`
+	Status    Status     `json:"status"`
+}
+
+func (a *Account) key() AccountID { return a.ID }
+func (a *Account) kind() Kind     { return KindAccount }
+func (a *Account) spec() spec {
+	return spec{merchant: a.Merchant, owned: true, entries: []entry{
+		AccountsByMerchant.entry(Plain(a.Merchant), Moment(a.Created)),
+		AccountByEmail.entry(Email(a.Email)),
+	}}
+}
+
+// Key is an API key. The key itself is never stored, only a keyed hash of it.
+type Key struct {
+	Meta
+	ID       KeyID      `json:"id"`
+	Merchant MerchantID `json:"merchant"`
+	Name     string     `json:"name,omitempty"`
+	Hash     []byte     `json:"hash"` // HMAC-SHA-256 of the key under a secret of the store
+	Last4    string     `json:"last4"`
+	Role     Role       `json:"role"`
+	Scopes   []Scope    `json:"scopes,omitempty"`
+	Status   Status     `json:"status"`
+	Expires  time.Time  `json:"expires,omitzero"`  // zero: never
+	LastUsed time.Time  `json:"lastUsed,omitzero"` // coarse: every update is an audit event
+}
+
+func (k *Key) key() KeyID { return k.ID }
+func (k *Key) kind() Kind { return KindKey }
+func (k *Key) spec() spec {
+	return spec{merchant: k.Merchant, owned: true, entries: []entry{
+		KeysByMerchant.entry(Plain(k.Merchant), Moment(k.Created)),
+		KeyByHash.entry(Plain(string(k.Hash))),
+	}}
+}
+
+// Secret is key material of the box itself: what signs tokens and keys hashes.
+type Secret struct {
+	Meta
+	Name  SecretName `json:"name"`
+	Value []byte     `json:"value"`
+}
+
+func (s *Secret) key() SecretName { return s.Name }
+func (s *Secret) kind() Kind      { return KindSecret }
+func (s *Secret) spec() spec      { return spec{} }
+
+// Email folds an address to the form under which it is unique, as a hidden term.
+func Email(address string) Term {
+	return Hidden(strings.ToLower(strings.TrimSpace(address)))
+}

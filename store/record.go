@@ -1,0 +1,196 @@
+package store
+
+import "fmt"
+
+// spec is what Put has to know about a record besides its value.
+type spec struct {
+	merchant MerchantID // to whom it belongs
+	owned    bool       // must belong to one
+	person   PersonID   // whom it tells about, if anybody
+	entries  []entry    // its lines in the indexes
+}
+
+// value is the part of a record that needs no type parameters.
+type value interface {
+	kind() Kind
+	spec() spec
+	meta() *Meta
+}
+
+// Record holds the types of this package that Get, Put and Delete work on: T is
+// Merchant, Person, …, and ID the type of its ids.
+type Record[T any, ID ~string] interface {
+	*T
+	value
+	key() ID
+}
+
+// Get returns a record, or ErrNotFound.
+func Get[T any, ID ~string, P Record[T, ID]](tx *Tx, id ID) (T, error) {
+	var rec T
+	err := tx.load(P(&rec).kind(), string(id), P(&rec))
+	return rec, err
+}
+
+// GetOf is Get for the records of one merchant: those of others are not found.
+func GetOf[T any, ID ~string, P Record[T, ID]](tx *Tx, m MerchantID, id ID) (T, error) {
+	rec, err := Get[T, ID, P](tx, id)
+	if err == nil && P(&rec).spec().merchant != m {
+		var none T
+		return none, fmt.Errorf("get %s: %w", P(&rec).kind(), ErrNotFound)
+	}
+	return rec, err
+}
+
+// Put stores rec, which must be new (revision 0) or as it was last read, and sets
+// its Meta. The error is ErrStale where somebody else was faster, a ConflictError
+// where a unique field is taken, ErrInvalid where the id or the merchant is
+// missing.
+func Put[T any, ID ~string, P Record[T, ID]](tx *Tx, rec P) error {
+	id, k := string(rec.key()), rec.kind()
+	if err := valid(id, rec); err != nil {
+		return err
+	}
+	var old T
+	before, err := tx.loadRaw(k, id)
+	switch {
+	case isNotFound(err):
+		before = nil
+	case err != nil:
+		return err
+	default:
+		if err := decode(before, P(&old)); err != nil {
+			return fmt.Errorf("decode %s %q: %w", k, id, err)
+		}
+	}
+	return tx.put(id, rec, P(&old), before)
+}
+
+func valid(id string, rec value) error {
+	s := rec.spec()
+	if id == "" || s.owned && s.merchant == "" {
+		return fmt.Errorf("put %s: %w: it needs an id and a merchant", rec.kind(), ErrInvalid)
+	}
+	return nil
+}
+
+// put replaces old, whose value is before, by rec; before is nil for a new one.
+func (tx *Tx) put(id string, rec, old value, before []byte) error {
+	m, was := rec.meta(), *old.meta()
+	if before != nil && m.Rev == 0 {
+		return &ConflictError{Kind: rec.kind(), Field: "id", Existing: id}
+	}
+	if m.Rev != was.Rev {
+		return fmt.Errorf("put %s %s: %w", rec.kind(), id, ErrStale)
+	}
+	was, *m = *m, Meta{Rev: was.Rev + 1, Created: was.Created, Updated: tx.now}
+	if before == nil {
+		m.Created = tx.now
+	}
+	err := tx.replace(id, rec, old, before)
+	if err != nil {
+		*m = was // rec stays as the caller had it
+	}
+	return err
+}
+
+func (tx *Tx) replace(id string, rec, old value, before []byte) error {
+	s, k := rec.spec(), rec.kind()
+	plain, err := encode(rec)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", k, err)
+	}
+	var gone []entry
+	change := Change{Kind: k, ID: id, Op: OpPut, Rev: rec.meta().Rev}
+	if before != nil {
+		gone = old.spec().entries
+		if change.Fields, err = changedFields(before, plain); err != nil {
+			return err
+		}
+	}
+	if err := tx.save(Place{recordBucket(k), []byte(id), s.person}, plain); err != nil {
+		return err
+	}
+	if err := tx.reindex(k, id, gone, s.entries); err != nil {
+		return err
+	}
+	return tx.appendChange(s, change)
+}
+
+// Delete removes the record with this id, or returns ErrNotFound. Records that
+// refer to it stay; Erase removes a person whole.
+func Delete[T any, ID ~string, P Record[T, ID]](tx *Tx, id ID) error {
+	rec, err := Get[T, ID, P](tx, id)
+	if err != nil {
+		return err
+	}
+	return tx.remove(string(id), P(&rec))
+}
+
+func (tx *Tx) remove(id string, rec value) error {
+	kv, err := tx.writable()
+	if err != nil {
+		return err
+	}
+	s, k := rec.spec(), rec.kind()
+	if err := kv.Delete(recordBucket(k), []byte(id)); err != nil {
+		return err
+	}
+	if err := tx.reindex(k, id, s.entries, nil); err != nil {
+		return err
+	}
+	return tx.appendChange(s, Change{Kind: k, ID: id, Op: OpDelete, Rev: rec.meta().Rev})
+}
+
+func (tx *Tx) appendChange(s spec, c Change) error {
+	_, err := Append(tx, Event{Kind: EventChange, Merchant: s.merchant, Person: s.person, Change: &c}, nil)
+	return err
+}
+
+// line is an entry as it lies in a KV.
+type line struct{ bucket, key string }
+
+// reindex replaces the lines of a record; what stays is not touched.
+func (tx *Tx) reindex(k Kind, id string, gone, come []entry) error {
+	kv, err := tx.writable()
+	if err != nil {
+		return err
+	}
+	stale := map[line]bool{}
+	for _, e := range gone {
+		stale[tx.line(e, id)] = true
+	}
+	for _, e := range come {
+		l := tx.line(e, id)
+		if stale[l] {
+			delete(stale, l)
+			continue
+		}
+		if e.unique != "" {
+			holder, err := kv.Get(l.bucket, []byte(l.key))
+			if err != nil {
+				return err
+			}
+			if holder != nil && string(holder) != id {
+				return &ConflictError{Kind: k, Field: e.unique, Existing: string(holder)}
+			}
+		}
+		if err := kv.Put(l.bucket, []byte(l.key), []byte(id)); err != nil {
+			return err
+		}
+	}
+	for l := range stale {
+		if err := kv.Delete(l.bucket, []byte(l.key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) line(e entry, id string) line {
+	key := tx.encode(e.index, e.terms)
+	if e.unique == "" {
+		key = append(key, id...)
+	}
+	return line{indexBucket(e.index), string(key)}
+}

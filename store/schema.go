@@ -1,0 +1,55 @@
+package store
+
+// Kind names a sort of record.
+type Kind string
+
+const (
+	KindMerchant Kind = "merchant"
+	KindAccount  Kind = "account"
+	KindKey      Kind = "key"
+	KindSecret   Kind = "secret"
+	KindSite     Kind = "site"
+	KindDoor     Kind = "door"
+	KindGrant    Kind = "grant"
+	KindDevice   Kind = "device"
+	KindPerson   Kind = "person"
+	KindCrop     Kind = "crop"
+	KindTemplate Kind = "template"
+	KindTicket   Kind = "ticket"
+	KindImage    Kind = "image"
+	KindReview   Kind = "review"
+	KindSession  Kind = "session"
+	KindEvent    Kind = "event"
+)
+
+// The indexes, with the terms that a Query may give: each comment names them in
+// their order. "created" is a Moment; where times are equal the id decides.
+var (
+	Merchants          = Index[Merchant]{name: "merchants"}                           // created
+	AccountsByMerchant = Index[Account]{name: "accounts-merchant"}                    // merchant, created
+	AccountByEmail     = Index[Account]{name: "account-email", unique: "email"}       // Email
+	KeysByMerchant     = Index[Key]{name: "keys-merchant"}                            // merchant, created
+	KeyByHash          = Index[Key]{name: "key-hash", unique: "hash"}                 // string(Hash)
+	SitesByMerchant    = Index[Site]{name: "sites-merchant"}                          // merchant, created
+	DoorsByMerchant    = Index[Door]{name: "doors-merchant"}                          // merchant, created
+	DoorsBySite        = Index[Door]{name: "doors-site"}                              // site, created
+	GrantsByPerson     = Index[Grant]{name: "grants-person"}                          // person, door
+	GrantsByDoor       = Index[Grant]{name: "grants-door"}                            // door, person
+	DevicesByMerchant  = Index[Device]{name: "devices-merchant"}                      // merchant, created
+	PersonsByMerchant  = Index[Person]{name: "persons-merchant"}                      // merchant, created
+	PersonByEmail      = Index[Person]{name: "person-email", unique: "email"}         // merchant, Email
+	PersonByExternalID = Index[Person]{name: "person-external", unique: "externalId"} // merchant, Hidden(externalId)
+	CropsByPerson      = Index[Crop]{name: "crops-person"}                            // person, created
+	TemplatesBySpace   = Index[Template]{name: "templates-space"}                     // merchant, space
+	TemplatesByPerson  = Index[Template]{name: "templates-person"}                    // person
+	TicketsByExpiry    = Index[Ticket]{name: "tickets-expiry"}                        // expires
+	TicketsByPerson    = Index[Ticket]{name: "tickets-person"}                        // person, created
+	ImagesByPerson     = Index[Image]{name: "images-person"}                          // person, purpose, created
+	ImagesByExpiry     = Index[Image]{name: "images-expiry"}                          // expires; only those that expire
+	ReviewsByMerchant  = Index[Review]{name: "reviews-merchant"}                      // merchant, "open" or "settled", created
+	ReviewsByPerson    = Index[Review]{name: "reviews-person"}                        // person
+	SessionsByExpiry   = Index[Session]{name: "sessions-expiry"}                      // expires
+	SessionsByPerson   = Index[Session]{name: "sessions-person"}                      // person, created
+	EventsByMerchant   = Index[Event]{name: "events-merchant"}                        // merchant, kind, time
+	EventsByPerson     = Index[Event]{name: "events-person"}                          // person, time
+)

@@ -1,0 +1,111 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Tx is a transaction. It serves one goroutine, and only until the function it
+// was handed to returns.
+type Tx struct {
+	layout *Layout
+	kv     KV // nil once the transaction is over
+	now    time.Time
+	cause  *Cause // nil in a View
+	head   uint64 // sequence number of the last event; valid once events is not empty
+	events []Event
+}
+
+// Time is the time of the transaction, the same throughout.
+func (tx *Tx) Time() time.Time { return tx.now }
+
+// Info says which store the transaction is of.
+func (tx *Tx) Info() Info { return tx.layout.info }
+
+// Finish is for backends: it ends the transaction after its function has
+// succeeded, and returns the events that were appended. Nothing may be done with
+// tx after it.
+func (tx *Tx) Finish() ([]Event, error) {
+	defer tx.Abandon()
+	if len(tx.events) == 0 {
+		return nil, nil
+	}
+	err := tx.kv.Put(metaBucket, []byte(headKey), binary.BigEndian.AppendUint64(nil, tx.head))
+	return tx.events, err
+}
+
+// Abandon is for backends: it makes every later use of tx fail.
+func (tx *Tx) Abandon() { tx.kv = nil }
+
+func (tx *Tx) get(bucket string, key []byte) ([]byte, error) {
+	if tx.kv == nil {
+		return nil, ErrTxDone
+	}
+	return tx.kv.Get(bucket, key)
+}
+
+func (tx *Tx) scan(bucket string, r Range, fn func(k, v []byte) (bool, error)) error {
+	if tx.kv == nil {
+		return ErrTxDone
+	}
+	return tx.kv.Scan(bucket, r, fn)
+}
+
+// writable returns the KV to change.
+func (tx *Tx) writable() (KV, error) {
+	switch {
+	case tx.kv == nil:
+		return nil, ErrTxDone
+	case tx.cause == nil:
+		return nil, ErrReadOnly
+	}
+	return tx.kv, nil
+}
+
+func recordBucket(k Kind) string { return "record." + string(k) }
+
+// loadRaw returns the unsealed value of a record, or ErrNotFound.
+func (tx *Tx) loadRaw(k Kind, id string) ([]byte, error) {
+	at := Place{Bucket: recordBucket(k), Key: []byte(id)}
+	sealed, err := tx.get(at.Bucket, at.Key)
+	if err == nil && sealed == nil {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", k, err)
+	}
+	plain, err := tx.layout.sealer.Open(at, sealed)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", k, err)
+	}
+	return plain, nil
+}
+
+// load reads a record into rec.
+func (tx *Tx) load(k Kind, id string, rec any) error {
+	plain, err := tx.loadRaw(k, id)
+	if err != nil {
+		return err
+	}
+	if err := decode(plain, rec); err != nil {
+		return fmt.Errorf("decode %s %q: %w", k, id, err)
+	}
+	return nil
+}
+
+// save seals a value and puts it.
+func (tx *Tx) save(at Place, plain []byte) error {
+	kv, err := tx.writable()
+	if err != nil {
+		return err
+	}
+	sealed, err := tx.layout.sealer.Seal(at, plain)
+	if err != nil {
+		return fmt.Errorf("seal value of %s: %w", at.Bucket, err)
+	}
+	return kv.Put(at.Bucket, at.Key, sealed)
+}
+
+func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
