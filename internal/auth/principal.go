@@ -1,0 +1,104 @@
+package auth
+
+import (
+	"crypto/hmac"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/cypherface/edge/store"
+)
+
+// Permission is the right to one sort of operation; an API key holds them as
+// scopes.
+type Permission = store.Scope
+
+// The permissions.
+const (
+	UsersRead  Permission = "users:read"  // names, addresses and state of people
+	UsersWrite Permission = "users:write" // register, change, erase
+	Enrol      Permission = "enrol"       // give a person a face
+	Match      Permission = "match"       // compare with one person, 1:1
+	Detect     Permission = "detect"      // find faces in a picture
+	Identify   Permission = "identify"    // search among all people, 1:N
+	EventsRead Permission = "events:read" // the feed of what happens, by ids
+)
+
+// All lists every permission.
+func All() []Permission {
+	return []Permission{UsersRead, UsersWrite, Enrol, Match, Detect, Identify, EventsRead}
+}
+
+// roles says what a role may do. An integrator's key has what its scopes say.
+var roles = map[store.Role][]Permission{
+	store.RoleOwner:         All(),
+	store.RoleAdministrator: All(),
+	store.RoleOperator:      {UsersRead, UsersWrite, Enrol, Match, Detect, Identify, EventsRead},
+	store.RoleAuditor:       {EventsRead},
+	store.RoleDevice:        {Match, Detect, Identify},
+}
+
+// permissions is what a credential with a role and scopes may do. Scopes narrow
+// a role, and are all there is to an integrator.
+func permissions(role store.Role, scopes []Permission) []Permission {
+	if role == store.RoleIntegrator {
+		return slices.Clone(scopes)
+	}
+	held := slices.Clone(roles[role])
+	if len(scopes) > 0 {
+		held = slices.DeleteFunc(held, func(p Permission) bool { return !slices.Contains(scopes, p) })
+	}
+	return held
+}
+
+// A Principal is somebody whose credential was good.
+type Principal struct {
+	Actor       store.Actor
+	Merchant    store.MerchantID // whose people he sees, and no others
+	Environment store.Environment
+	Role        store.Role
+
+	scopes []Permission
+}
+
+// Operator is the principal of somebody on the box itself, who reached it
+// through a socket that only its own user may open; uid is his user id.
+func Operator(m store.MerchantID, env store.Environment, uid uint32) Principal {
+	return Principal{
+		Actor:    store.Actor{Kind: store.ActorCLI, ID: strconv.FormatUint(uint64(uid), 10)},
+		Merchant: m, Environment: env, Role: store.RoleOwner, scopes: All(),
+	}
+}
+
+// Can reports whether p holds a permission. The zero Principal holds none.
+func (p Principal) Can(want Permission) bool { return slices.Contains(p.scopes, want) }
+
+// Require is Can as an error that matches ErrForbidden.
+func (p Principal) Require(want Permission) error {
+	if p.Can(want) {
+		return nil
+	}
+	return fmt.Errorf("%w: it takes the permission %s", ErrForbidden, want)
+}
+
+// SignUpload returns the signature for uploading one image by a ticket until it
+// expires; it goes into the URL.
+func (a *Authority) SignUpload(t store.TicketID, expires time.Time) string {
+	return base64.RawURLEncoding.EncodeToString(a.upload(t, expires))
+}
+
+// CheckUpload returns ErrSignature where the signature is not that of
+// SignUpload, or the time is over.
+func (a *Authority) CheckUpload(t store.TicketID, expires time.Time, signature string) error {
+	given, err := base64.RawURLEncoding.Strict().DecodeString(signature)
+	if err != nil || !hmac.Equal(given, a.upload(t, expires)) || !a.now().Before(expires) {
+		return ErrSignature
+	}
+	return nil
+}
+
+func (a *Authority) upload(t store.TicketID, expires time.Time) []byte {
+	return mac(a.uploads, string(t), strconv.FormatInt(expires.Unix(), 10))
+}
