@@ -41,7 +41,11 @@ type Options struct {
 // .bin files. The network must have one Parameter of the shape 1,C,H,W and one
 // Result; the model takes and gives the same values in the order N,H,W,C.
 func OpenVINO(xml, bin []byte, opt Options) ([]byte, error) {
-	return nil, errNotYet
+	g, err := readIR(xml, bin)
+	if err != nil {
+		return nil, err
+	}
+	return g.write(opt)
 }
 
 // FaceAPI converts face-api's face recognition network, a 29-layer residual
@@ -51,5 +55,22 @@ func OpenVINO(xml, bin []byte, opt Options) ([]byte, error) {
 // [1, 150, 150, 3] RGB from 0 to 255 and gives [1, 1, 1, 128], which is not of
 // unit length.
 func FaceAPI(manifest, weights []byte, opt Options) ([]byte, error) {
-	return nil, errNotYet
+	g, err := readFaceAPI(manifest, weights)
+	if err != nil {
+		return nil, err
+	}
+	return g.write(opt)
+}
+
+// write folds the graph and writes it as a .tflite file.
+func (g *graph) write(opt Options) ([]byte, error) {
+	g.fold()
+	m, err := g.lower()
+	if err != nil {
+		return nil, err
+	}
+	if opt.Description != "" {
+		m.description = opt.Description
+	}
+	return m.encode(), nil
 }
