@@ -1,5 +1,0 @@
-package convert
-
-import "errors"
-
-var errNotYet = errors.New("convert network: not built yet")
