@@ -132,11 +132,11 @@ func multi(t *testing.T, parts ...string) *http.Request {
 
 func TestReadForm(t *testing.T) {
 	for _, order := range [][]string{{"id=7", "@image=JPEG"}, {"@image=JPEG", "id=7"}} {
-		form, err := web.ReadForm(multi(t, order...), "image", 100)
+		form, err := web.ReadForm(multi(t, order...), "image", 100, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if string(form.File) != "JPEG" || form.Fields["id"] != "7" || form.Type != "application/octet-stream" {
+		if string(form.Files[0].Data) != "JPEG" || form.Fields["id"] != "7" || form.Files[0].Type != "application/octet-stream" {
 			t.Errorf("%v: %+v", order, form)
 		}
 	}
@@ -163,7 +163,7 @@ func TestReadFormRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := web.ReadForm(tt.r, "image", 100)
+			_, err := web.ReadForm(tt.r, "image", 100, 1)
 			if e := failure(t, err); e.Status != tt.status {
 				t.Errorf("status %d: %v", e.Status, e)
 			}
@@ -204,9 +204,9 @@ func FuzzReadForm(f *testing.F) {
 	f.Add("--b--", "multipart/form-data; boundary=b")
 	f.Add("", "multipart/mixed; boundary=\"\"")
 	f.Fuzz(func(t *testing.T, body, contentType string) {
-		form, err := web.ReadForm(post(body, contentType), "image", 1000)
-		if err == nil && len(form.File) > 1000 {
-			t.Errorf("%d bytes of file", len(form.File))
+		form, err := web.ReadForm(post(body, contentType), "image", 1000, 1)
+		if err == nil && len(form.Files[0].Data) > 1000 {
+			t.Errorf("%d bytes of file", len(form.Files[0].Data))
 		}
 		var tooLarge *http.MaxBytesError
 		if err != nil && !errors.As(err, &tooLarge) && failure(t, err).Status >= 500 {

@@ -82,7 +82,7 @@ func malformed(err error) error {
 		return Fail(http.StatusBadRequest, "the body is empty; send a JSON object")
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return Fail(http.StatusBadRequest, "unknown field").Field(clip(strings.Trim(name, `"`), 40), "is not a field of this call")
+		return Fail(http.StatusBadRequest, "unknown field").Field(Clip(strings.Trim(name, `"`), 40), "is not a field of this call")
 	}
 	return Fail(http.StatusBadRequest, "the body is not valid JSON").Because(err)
 }
@@ -105,8 +105,8 @@ func typeName(kind string) string {
 	}
 }
 
-// clip shortens what a caller sent before it is repeated.
-func clip(s string, n int) string {
+// Clip shortens what a caller sent to n bytes before it is repeated to him.
+func Clip(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}

@@ -2,31 +2,36 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
 )
 
-// A Form is a multipart body that was read: its text fields and its one file.
+// A Form is a multipart body that was read: its text fields and its files.
 type Form struct {
 	Fields map[string]string
-	File   []byte
-	Type   string // the file's own Content-Type, "" if it has none
+	Files  []File // at least one
+}
+
+// A File is one file of a form. Its name is the client's business and not read.
+type File struct {
+	Data []byte
+	Type string // its own Content-Type, "" if it has none
 }
 
 // Limits of a multipart body besides its file.
 const (
-	maxParts = 16
-	maxField = 4 << 10
+	maxFields = 16
+	maxField  = 4 << 10
 )
 
 // ReadForm reads a multipart/form-data body in whatever order its parts come:
-// the file under the name file, at most limit bytes of it, and short text
-// fields. Nothing is written to disk. A second file under the name, or a body
-// that is not multipart, is 400; a missing file is 400 with the name in the
-// details; a longer body is 413.
-func ReadForm(r *http.Request, file string, limit int64) (*Form, error) {
-	r.Body = http.MaxBytesReader(nil, r.Body, limit+maxParts*maxField)
+// one to most files under the name file, at most limit bytes each, and short
+// text fields. Nothing is written to disk. Too many files, none, or a body that
+// is not multipart, are 400; a longer file is 413.
+func ReadForm(r *http.Request, file string, limit int64, most int) (*Form, error) {
+	r.Body = http.MaxBytesReader(nil, r.Body, int64(most)*limit+maxFields*maxField)
 	reader, err := r.MultipartReader()
 	if err != nil {
 		return nil, Fail(http.StatusBadRequest, "the body is not valid multipart/form-data").Because(err)
@@ -40,20 +45,20 @@ func ReadForm(r *http.Request, file string, limit int64) (*Form, error) {
 		if err != nil {
 			return nil, badPart(err)
 		}
-		if n == maxParts {
-			return nil, Fail(http.StatusBadRequest, "the body has more than %d parts", maxParts)
+		if n == maxFields+most {
+			return nil, Fail(http.StatusBadRequest, "the body has more than %d parts", maxFields+most)
 		}
-		if err := form.add(part, file, limit); err != nil {
+		if err := form.add(part, file, limit, most); err != nil {
 			return nil, err
 		}
 	}
-	if form.File == nil {
+	if len(form.Files) == 0 {
 		return nil, Fail(http.StatusBadRequest, "a file is missing").Field(file, "is required")
 	}
 	return form, nil
 }
 
-func (f *Form) add(part *multipart.Part, file string, limit int64) error {
+func (f *Form) add(part *multipart.Part, file string, limit int64, most int) error {
 	name := part.FormName()
 	if name != file {
 		limit = maxField
@@ -63,13 +68,13 @@ func (f *Form) add(part *multipart.Part, file string, limit int64) error {
 	case err != nil:
 		return badPart(err)
 	case int64(len(b)) > limit:
-		return Fail(http.StatusRequestEntityTooLarge, "a part is larger than %d bytes", limit).Field(clip(name, 40), "is too long")
+		return Fail(http.StatusRequestEntityTooLarge, "a part is larger than %d bytes", limit).Field(Clip(name, 40), "is too long")
 	case name != file:
 		f.Fields[name] = string(b)
-	case f.File != nil:
-		return Fail(http.StatusBadRequest, "one file is taken at a time").Field(file, "was sent twice")
+	case len(f.Files) == most:
+		return Fail(http.StatusBadRequest, "too many files").Field(file, fmt.Sprintf("may be there at most %d times", most))
 	default:
-		f.File, f.Type = b, MediaType(part.Header.Get("Content-Type"))
+		f.Files = append(f.Files, File{b, MediaType(part.Header.Get("Content-Type"))})
 	}
 	return nil
 }
