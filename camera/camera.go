@@ -46,13 +46,13 @@ type Frame struct {
 	Dropped uint64
 }
 
-// Source is a stream of frames. One goroutine reads it.
+// Source is a stream of frames for one reader: Next and Close are not called at
+// the same time (a Camera is safe there).
 type Source interface {
 	// Next waits for a frame newer than the last one. An error other than
 	// ctx's means that this source is finished: close it and open another.
 	Next(ctx context.Context) (Frame, error)
-	// Close ends the source and makes a waiting Next return ErrClosed. It may
-	// be called from any goroutine, and again.
+	// Close ends the source; Next then returns ErrClosed. It may be called again.
 	Close() error
 }
 
