@@ -31,7 +31,7 @@ func (r *irReader) constant(l *irLayer) (*array, error) {
 	if err != nil {
 		return nil, err
 	}
-	width, decode := floatFormat(l.attr("element_type"))
+	width, decode := numberFormat(l.attr("element_type"))
 	if decode == nil {
 		return nil, fmt.Errorf("constants of type %q are not supported", l.attr("element_type"))
 	}
@@ -40,7 +40,7 @@ func (r *irReader) constant(l *irLayer) (*array, error) {
 	}
 	a := &array{shape: shape, data: make([]float64, n)}
 	for i := range a.data {
-		if a.data[i] = decode(raw[i*width:]); math.IsNaN(a.data[i]) || math.IsInf(a.data[i], 0) {
+		if a.data[i] = decode(raw[i*width:]); !finite(a.data[i]) {
 			return nil, fmt.Errorf("number %d of the constant is not finite", i)
 		}
 	}
@@ -75,9 +75,14 @@ func count(shape []int) (int, error) {
 	return n, nil
 }
 
-// floatFormat returns the width in bytes and the decoder of a number format.
-func floatFormat(name string) (int, func([]byte) float64) {
+// numberFormat returns the width in bytes and the decoder of a number format,
+// nil for an unknown one.
+func numberFormat(name string) (int, func([]byte) float64) {
 	switch name {
+	case "uint8":
+		return 1, func(b []byte) float64 { return float64(b[0]) }
+	case "uint16":
+		return 2, func(b []byte) float64 { return float64(binary.LittleEndian.Uint16(b)) }
 	case "f16":
 		return 2, func(b []byte) float64 { return half(binary.LittleEndian.Uint16(b)) }
 	case "f32":
@@ -87,6 +92,9 @@ func floatFormat(name string) (int, func([]byte) float64) {
 	}
 	return 0, nil
 }
+
+// finite also refuses what would overflow when it is written as float32.
+func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat32 }
 
 // half expands an IEEE 754 binary16 number.
 func half(bits uint16) float64 {

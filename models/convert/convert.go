@@ -13,8 +13,7 @@
 // The result depends on the input bytes and the options alone: the same input
 // gives the same bytes on every machine, so a manifest can pin its SHA-256.
 // Weights stay float32. The model has one input and one output, both float32
-// with a batch of one; an output without spatial extent has the shape
-// [1, 1, 1, C].
+// with a batch of one; an output without height and width has the shape [1, C].
 //
 // Pre-processing that the source network holds stays in the model. An OpenVINO
 // network therefore takes what its makers documented: for the face networks
@@ -52,7 +51,7 @@ func OpenVINO(xml, bin []byte, opt Options) ([]byte, error) {
 // network after dlib's, from the contents of its weights manifest and of the
 // one weights file that the manifest names. Weights stored as 8 or 16 bit
 // integers are expanded with their scale and minimum. The model takes
-// [1, 150, 150, 3] RGB from 0 to 255 and gives [1, 1, 1, 128], which is not of
+// [1, 150, 150, 3] RGB from 0 to 255 and gives [1, 128], which is not of
 // unit length.
 func FaceAPI(manifest, weights []byte, opt Options) ([]byte, error) {
 	g, err := readFaceAPI(manifest, weights)

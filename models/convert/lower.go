@@ -52,8 +52,20 @@ func (g *graph) lower() (*model, error) {
 		}
 	}
 	last := len(g.nodes) - 1
-	l.input, l.output = l.at[g.nodes[0]], l.at[g.nodes[last]]
+	l.input, l.output = l.at[g.nodes[0]], l.flat(g.nodes[last])
 	return l.model, nil
+}
+
+// flat drops the height and width of a result that is a vector.
+func (l *lowering) flat(n *node) int {
+	if n.out.h != 1 || n.out.w != 1 {
+		return l.at[n]
+	}
+	shape := []int{1, n.out.c}
+	out := l.tensor(tensor{name: n.name + "/vector", kind: typeFloat32, shape: shape})
+	to := l.ints(n.name+"/shape", []int{2}, []int32{1, int32(n.out.c)})
+	l.operators = append(l.operators, operator{code: opReshape, inputs: []int{l.at[n], to}, outputs: []int{out}})
+	return out
 }
 
 type lowering struct {

@@ -38,6 +38,7 @@ const (
 	opMaxPool2D       opcode = 17
 	opMul             opcode = 18
 	opRelu            opcode = 19
+	opReshape         opcode = 22
 	opPad             opcode = 34
 	opMean            opcode = 40
 	opPrelu           opcode = 54
