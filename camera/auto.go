@@ -54,7 +54,7 @@ func (a *auto) openFirst(ctx context.Context, query string) (Source, error) {
 	}
 	var causes []error
 	for _, path := range devices {
-		src, err := v4l2(ctx, &url.URL{Scheme: "v4l2", Path: path, RawQuery: query})
+		src, err := v4l2(ctx, &url.URL{Scheme: "v4l2", OmitHost: true, Path: path, RawQuery: query})
 		if err == nil {
 			return src, nil
 		}

@@ -80,11 +80,11 @@ func newCamera(ctx context.Context, u *url.URL, d Driver, opt Options) (*Camera,
 func (c *Camera) Next(ctx context.Context) (Frame, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(c.life, func() { cancel(ErrClosed) })()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.life, cancel)()
 
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && c.life.Err() == nil {
 		if c.src == nil {
 			if sleep(ctx, c.pause) == nil {
 				_ = c.connect(ctx) // the state keeps the error
@@ -99,7 +99,10 @@ func (c *Camera) Next(ctx context.Context) (Frame, error) {
 			c.lose(err)
 		}
 	}
-	return Frame{}, context.Cause(ctx)
+	if c.life.Err() != nil {
+		return Frame{}, ErrClosed
+	}
+	return Frame{}, ctx.Err()
 }
 
 // Close ends the camera and closes the device.

@@ -1,0 +1,207 @@
+package camera_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"log/slog"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cypherface/edge/camera"
+	"github.com/cypherface/edge/camera/cameratest"
+)
+
+// device is a camera that gives frames every 100 ms until frames run out, and
+// then fails with err.
+type device struct {
+	frames int
+	err    error
+	open   bool
+	seq    uint64
+}
+
+func (d *device) Next(ctx context.Context) (camera.Frame, error) {
+	if !d.open {
+		return camera.Frame{}, camera.ErrClosed
+	}
+	select {
+	case <-ctx.Done():
+		return camera.Frame{}, ctx.Err()
+	case <-time.After(100 * time.Millisecond):
+	}
+	if d.frames == 0 {
+		return camera.Frame{}, d.err
+	}
+	d.frames--
+	d.seq++
+	return camera.Frame{Image: image.NewYCbCr(image.Rect(0, 0, 8, 4), image.YCbCrSubsampleRatio422),
+		Time: time.Now(), Seq: d.seq, Dropped: 2 * d.seq}, nil
+}
+
+func (d *device) Close() error   { d.open = false; return nil }
+func (d *device) String() string { return "fake:usb1" }
+
+// bus hands out devices, or an error for each nil among them.
+type bus struct {
+	devices []*device
+	opened  []time.Duration // since the first attempt
+	first   time.Time
+}
+
+func (b *bus) open(context.Context, *url.URL) (camera.Source, error) {
+	if b.first.IsZero() {
+		b.first = time.Now()
+	}
+	b.opened = append(b.opened, time.Since(b.first))
+	if len(b.devices) == 0 {
+		return nil, errors.New("no such device")
+	}
+	d := b.devices[0]
+	b.devices = b.devices[1:]
+	if d == nil {
+		return nil, errors.New("no such device")
+	}
+	d.open = true
+	return d, nil
+}
+
+func openFake(t *testing.T, b *bus, changed func(camera.State)) *camera.Camera {
+	t.Helper()
+	cam, err := camera.Open(t.Context(), "fake:", camera.Options{
+		Drivers: map[string]camera.Driver{"fake": b.open}, Changed: changed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cam
+}
+
+func TestCameraConforms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cameratest.Source(t, func() camera.Source {
+			eio := errors.New("input/output error")
+			return openFake(t, &bus{devices: []*device{{frames: 1, err: eio}, nil, {frames: 1, err: eio}, {frames: 9}}}, nil)
+		})
+	})
+}
+
+func TestCameraOutlivesItsDevice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eio := errors.New("input/output error")
+		b := &bus{devices: []*device{nil, {frames: 2, err: eio}, nil, nil, {frames: 3}}}
+		var log []string
+		cam := openFake(t, b, func(s camera.State) {
+			log = append(log, fmt.Sprintf("%s %v", s.Status, s.Err))
+		})
+		defer cam.Close()
+		for seq := uint64(1); seq <= 4; seq++ {
+			f, err := cam.Next(t.Context())
+			if err != nil || f.Seq != seq {
+				t.Fatalf("frame %d: Seq %d, %v", seq, f.Seq, err)
+			}
+		}
+		want := "fault no such device; starting <nil>; live <nil>; fault input/output error; fault no such device; starting <nil>; live <nil>"
+		if got := strings.Join(log, "; "); got != want {
+			t.Errorf("told\n%s, want\n%s", got, want)
+		}
+		s := cam.State()
+		if s.Device != "fake:usb1" || s.Faults != 4 || s.Frames != 4 || s.Dropped != 4+4 {
+			t.Errorf("state %+v", s)
+		}
+	})
+}
+
+func TestCameraPausesGrowAndEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bus{}
+		cam := openFake(t, b, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if _, err := cam.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("Next without a device: %v", err)
+		}
+		want := "[0s 250ms 750ms 1.75s 3.75s 7.75s 12.75s 17.75s]"
+		if got := fmt.Sprint(b.opened); got != want {
+			t.Errorf("attempts at %s, want %s", got, want)
+		}
+		if s := cam.State(); s.Status != camera.StatusFault || s.Err == nil {
+			t.Errorf("state %+v, want a fault with its error", s)
+		}
+	})
+}
+
+func TestCloseEndsAWaitingNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cam := openFake(t, &bus{}, nil)
+		done := make(chan error)
+		go func() {
+			_, err := cam.Next(context.Background())
+			done <- err
+		}()
+		time.Sleep(time.Minute)
+		cam.Close()
+		if err := <-done; !errors.Is(err, camera.ErrClosed) {
+			t.Errorf("Next returned %v, want ErrClosed", err)
+		}
+	})
+}
+
+func TestOpenRefusesOnlyURLs(t *testing.T) {
+	refusing := map[string]camera.Driver{"bad": func(context.Context, *url.URL) (camera.Source, error) {
+		return nil, fmt.Errorf("%w: never", camera.ErrURL)
+	}}
+	for _, test := range []struct{ url, hint string }{
+		{"/dev/video0", "v4l2:/dev/video0"},
+		{"pictures", "dir:pictures"},
+		{"rtsp:10.0.0.1", "this program opens auto: bad: dir: file:"},
+		{"file://clip.y4m", "one colon"},
+		{"file:a#b.jpg", "%23"},
+		{"file:", "file:PATH"},
+		{"file:a.jpg?fps=0", "1 to 240"},
+		{"file:a.jpg?fps=1&fps=2", "once"},
+		{"file:a.jpg?size=1x1", "file: takes fps"},
+		{"file:a%zz.jpg", "%25"},
+		{"dir:a?fps=%zz", "?size="},
+		{"auto:?size=640", "size=1280x720"},
+		{"auto:?format=rgb", "mjpg and yuyv"},
+		{"auto:/dev/video1", "v4l2:/dev/video1"},
+		{"bad:", ""},
+		{"\x00", ""},
+	} {
+		_, err := camera.Open(t.Context(), test.url, camera.Options{Drivers: refusing})
+		if !errors.Is(err, camera.ErrURL) || !strings.Contains(err.Error(), test.hint) {
+			t.Errorf("Open(%q) = %v, want ErrURL with a hint of %q", test.url, err, test.hint)
+		}
+	}
+	cam, err := camera.Open(t.Context(), "file:does-not-exist.jpg", camera.Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatalf("a file that is not there yet: %v", err)
+	}
+	defer cam.Close()
+	if s := cam.State(); s.Status != camera.StatusFault {
+		t.Errorf("status %s, want fault", s.Status)
+	}
+}
+
+func FuzzOpenURL(f *testing.F) {
+	for _, s := range []string{"auto:?size=1x1&fps=2&format=mjpg", "v4l2:/dev/video0?size=axb", "file:%41", "dir:///tmp?fps=1", ":", "a:?&&=;"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		u, err := url.Parse(raw)
+		if err != nil {
+			return
+		}
+		p, err := camera.ParseParams(u, "size", "fps", "format")
+		if err != nil && !errors.Is(err, camera.ErrURL) {
+			t.Errorf("error %v is not ErrURL", err)
+		}
+		if err == nil && (p.Width < 0 || p.Width > 8192 || (p.Width == 0) != (p.Height == 0) || p.FPS < 0 || p.FPS > 240) {
+			t.Errorf("parameters out of range: %+v", p)
+		}
+	})
+}
