@@ -20,7 +20,7 @@ const module = "github.com/cypherface/edge/"
 var floors = [][]string{
 	{"internal/picture", "engine/scan", "models/convert"},
 	{"engine", "camera", "store", "models", "sync/wire", "internal/web", "internal/synthface"},
-	{"store/*", "engine/tflite", "camera/v4l2", "internal/audit"},
+	{"store/*", "engine/tflite", "camera/*", "internal/audit"},
 	{"internal/verify", "internal/accuracy", "internal/auth", "internal/door", "internal/events", "sync/uplink"},
 	{"internal/api", "sync/hub"},
 	{"cmd/*"},
@@ -114,7 +114,7 @@ func TestImportsGoDown(t *testing.T) {
 func TestConformanceSuitesStayInTests(t *testing.T) {
 	for _, s := range sources(t) {
 		for _, imp := range s.imports {
-			if !s.test && strings.HasSuffix(imp, "/storetest") {
+			if !s.test && (strings.HasSuffix(imp, "/storetest") || strings.HasSuffix(imp, "/cameratest")) {
 				t.Errorf("%s imports %s outside a test", s.file, imp)
 			}
 		}
