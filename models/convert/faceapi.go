@@ -219,12 +219,18 @@ type manifestWeight struct {
 // readWeights reads the weights file as the manifest describes it: one array
 // after the other, without gaps.
 func readWeights(manifest, data []byte) (map[string]*array, error) {
+	if len(manifest) > maxText {
+		return nil, fmt.Errorf("read weights manifest: %d bytes, more than %d", len(manifest), maxText)
+	}
 	var groups []manifestGroup
 	if err := json.Unmarshal(manifest, &groups); err != nil {
 		return nil, fmt.Errorf("read weights manifest: %w", err)
 	}
 	if len(groups) != 1 || len(groups[0].Paths) != 1 {
 		return nil, errors.New("read weights manifest: only one group in one file is supported")
+	}
+	if len(data) > 4*maxElements {
+		return nil, fmt.Errorf("read weights: %d bytes are more than a face network has", len(data))
 	}
 	arrays := make(map[string]*array, len(groups[0].Weights))
 	for _, w := range groups[0].Weights {

@@ -10,7 +10,7 @@ import (
 // to something, it is converted to float64 first: without that, the compiler of
 // some architectures rounds both at once, and the bytes would differ.
 func (g *graph) fold() {
-	for _, r := range []rule{g.simplify, g.foldBack, g.splitWhole, g.foldAhead, g.simplify, g.fuseReLU} {
+	for _, r := range []rule{g.simplify, g.merge, g.foldBack, g.splitWhole, g.foldAhead, g.simplify, g.fuseReLU} {
 		for g.apply(r) {
 		}
 	}
@@ -42,27 +42,35 @@ func (g *graph) simplify(n *node, _ map[*node][]*node) bool {
 	return false
 }
 
-// foldBack folds an affine layer into the convolution or affine layer before it.
+// merge makes one affine layer of two. It runs before those that touch weights,
+// so that a long chain of layers passes over the weights once.
+func (g *graph) merge(n *node, users map[*node][]*node) bool {
+	if n.kind != affine || n.in[0].kind != affine || len(users[n.in[0]]) != 1 {
+		return false
+	}
+	before := n.in[0]
+	for c, scale := range n.scale {
+		before.scale[c] *= scale
+		before.shift[c] = float64(before.shift[c]*scale) + n.shift[c]
+	}
+	g.replace(n, before)
+	return true
+}
+
+// foldBack folds an affine layer into the convolution before it.
 func (g *graph) foldBack(n *node, users map[*node][]*node) bool {
 	if n.kind != affine || len(users[n.in[0]]) != 1 {
 		return false
 	}
 	before := n.in[0]
-	switch before.kind {
-	case affine:
-		for c, scale := range n.scale {
-			before.scale[c] *= scale
-			before.shift[c] = float64(before.shift[c]*scale) + n.shift[c]
-		}
-	case conv, depthwise:
-		for i := range before.weights {
-			before.weights[i] *= n.scale[before.outputOf(i)]
-		}
-		for c, scale := range n.scale {
-			before.bias[c] = float64(before.bias[c]*scale) + n.shift[c]
-		}
-	default:
+	if before.kind != conv && before.kind != depthwise {
 		return false
+	}
+	for i := range before.weights {
+		before.weights[i] *= n.scale[before.outputOf(i)]
+	}
+	for c, scale := range n.scale {
+		before.bias[c] = float64(before.bias[c]*scale) + n.shift[c]
 	}
 	g.replace(n, before)
 	return true

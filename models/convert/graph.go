@@ -6,9 +6,10 @@ import (
 	"slices"
 )
 
-// maxElements bounds every tensor, so that a hostile file cannot ask for more
-// memory than a face network could ever use: 64 Mi values are 256 MiB.
-const maxElements = 64 << 20
+// maxElements bounds every tensor, and all weights of a network together: a
+// hostile file cannot ask for more memory than a face network could ever use.
+// The largest of them has 6 million weights.
+const maxElements = 16 << 20
 
 // kind says what a node computes.
 type kind int
@@ -37,7 +38,7 @@ func (e extent) elements() int { return e.h * e.w * e.c }
 
 // valid reports whether the extent is positive and within maxElements.
 func (e extent) valid() bool {
-	const most = 1 << 24 // keeps the products below within 64 bits
+	const most = 1 << 16 // keeps the products below within 64 bits
 	if min(e.h, e.w, e.c) < 1 || max(e.h, e.w, e.c) > most {
 		return false
 	}
@@ -120,13 +121,15 @@ type node struct {
 type graph struct {
 	name  string
 	nodes []*node
+	size  int // numbers held by the nodes
 }
 
-var errTooLarge = errors.New("the tensor is larger than any face network needs")
+var errTooLarge = errors.New("the tensor, or all weights together, are larger than a face network needs")
 
-// push appends a node after it has its final extent.
+// push appends a node that is complete.
 func (g *graph) push(n *node) (*node, error) {
-	if !n.out.valid() {
+	g.size += len(n.weights) + len(n.bias) + len(n.scale) + len(n.shift) + len(n.slope)
+	if !n.out.valid() || g.size > maxElements {
 		return nil, errTooLarge
 	}
 	g.nodes = append(g.nodes, n)
@@ -220,8 +223,11 @@ func (g *graph) combine(k kind, name string, a, b *node) (*node, error) {
 // pool adds a maxPool or avgPool; a pooling of the whole image becomes a mean,
 // which XNNPACK has a faster operator for.
 func (g *graph) pool(k kind, name string, in *node, w window) (*node, error) {
-	if w.padded() || w.dh != 1 || w.dw != 1 {
+	switch {
+	case w.padded() || w.dh != 1 || w.dw != 1:
 		return nil, errors.New("padded and dilated pooling are not supported")
+	case w.kh == 1 && w.kw == 1:
+		return nil, errors.New("pooling of single pixels is not supported")
 	}
 	out, err := w.after(in.out, in.out.c)
 	if err != nil {

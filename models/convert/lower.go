@@ -39,8 +39,6 @@ type options struct {
 	padding    padding
 	window     window
 	activation activation
-	negative   float32 // slope of leakyRelu
-	keepDims   bool
 }
 
 // lower chooses an operator, or two, for each node.
@@ -82,7 +80,8 @@ func (l *lowering) node(n *node) error {
 	case affine:
 		l.affine(n)
 	case prelu:
-		l.prelu(n)
+		slope := l.floats(n.name+"/slope", []int{1, 1, n.out.c}, n.slope)
+		l.emit(n, opPrelu, options{}, l.at[n.in[0]], slope)
 	case relu:
 		l.emit(n, opRelu, options{}, l.at[n.in[0]])
 	case sigmoid:
@@ -99,7 +98,7 @@ func (l *lowering) node(n *node) error {
 	case avgPool:
 		l.emit(n, opAveragePool2D, options{padding: paddingValid, window: n.window}, l.at[n.in[0]])
 	case mean:
-		l.emit(n, opMean, options{keepDims: true}, l.at[n.in[0]], l.ints(n.name+"/axes", []int{2}, []int32{1, 2}))
+		l.emit(n, opMean, options{}, l.at[n.in[0]], l.ints(n.name+"/axes", []int{2}, []int32{1, 2}))
 	case pad:
 		from := n.in[0].out
 		l.emit(n, opPad, options{}, l.at[n.in[0]], l.padding(n.name, 0, n.out.h-from.h, 0, n.out.w-from.w, n.out.c-from.c))
@@ -155,11 +154,6 @@ func (l *lowering) affine(n *node) {
 	}
 }
 
-// prelu takes the operator without a table of slopes where one will do.
-func (l *lowering) prelu(n *node) {
-	l.emit(n, opPrelu, options{}, l.at[n.in[0]], l.floats(n.name+"/slope", []int{1, 1, n.out.c}, n.slope))
-}
-
 func (n *node) activation() activation {
 	if n.relu {
 		return activationRelu
@@ -193,9 +187,9 @@ func (l *lowering) tensor(t tensor) int {
 // channel. Few channels are repeated along a row: XNNPACK's inner loop then runs
 // over the row and not over three numbers at a time.
 func (l *lowering) channels(name string, e extent, v []float64) int {
-	const worthwhile = 16
+	const few, long = 16, 4096
 	width := 1
-	if e.c < worthwhile {
+	if e.c < few && e.c*e.w <= long {
 		width = e.w
 	}
 	return l.floats(name, []int{1, 1, width, e.c}, slices.Repeat(v, width))

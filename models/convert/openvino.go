@@ -13,7 +13,7 @@ import (
 // 686 layers), low enough that no file makes the converter work for long.
 const (
 	maxLayers = 4096
-	maxXML    = 16 << 20
+	maxText   = 16 << 20 // bytes of XML or JSON
 )
 
 // irNet is the .xml file of an OpenVINO IR network.
@@ -120,8 +120,8 @@ func (v irValue) shape() []int {
 
 // readIR builds the graph of a network.
 func readIR(text, bin []byte) (*graph, error) {
-	if len(text) > maxXML {
-		return nil, fmt.Errorf("read network: %d bytes of xml, more than %d", len(text), maxXML)
+	if len(text) > maxText {
+		return nil, fmt.Errorf("read network: %d bytes of xml, more than %d", len(text), maxText)
 	}
 	var net irNet
 	if err := xml.Unmarshal(text, &net); err != nil {
@@ -183,7 +183,11 @@ func (r *irReader) connect(edges []irEdge, result *irLayer) error {
 		if r.layers[e.FromLayer] == nil || r.layers[e.ToLayer] == nil {
 			return fmt.Errorf("an edge goes from layer %d to layer %d, and one of them is missing", e.FromLayer, e.ToLayer)
 		}
-		from[[2]int{e.ToLayer, e.ToPort}] = e.FromLayer
+		port := [2]int{e.ToLayer, e.ToPort}
+		if _, ok := from[port]; ok {
+			return r.layers[e.ToLayer].fail(fmt.Errorf("two edges lead to port %d", e.ToPort))
+		}
+		from[port] = e.FromLayer
 	}
 	for id := range r.layers {
 		for port := 0; ; port++ {

@@ -84,7 +84,7 @@ func (r *irReader) parameter(l *irLayer) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t := l.attr("element_type"); t != "f32" && t != "f16" {
+	if t := l.attr("element_type"); t != "f32" {
 		return nil, fmt.Errorf("input of type %q is not supported", t)
 	}
 	if len(shape) != 4 || shape[0] != 1 {

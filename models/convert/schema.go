@@ -42,7 +42,6 @@ const (
 	opPad             opcode = 34
 	opMean            opcode = 40
 	opPrelu           opcode = 54
-	opLeakyRelu       opcode = 98
 )
 
 type optionsType byte
@@ -56,7 +55,6 @@ const (
 	optionsMul             optionsType = 21
 	optionsPad             optionsType = 22
 	optionsReducer         optionsType = 27
-	optionsLeakyRelu       optionsType = 75
 )
 
 const (

@@ -141,9 +141,7 @@ func (w writer) options(op operator) (optionsType, flatbuffers.UOffsetT) {
 	case opPad:
 		return optionsPad, w.single(func() {})
 	case opMean:
-		return optionsReducer, w.single(func() { w.PrependBoolSlot(onlyField, o.keepDims, false) })
-	case opLeakyRelu:
-		return optionsLeakyRelu, w.single(func() { w.PrependFloat32Slot(onlyField, o.negative, 0) })
+		return optionsReducer, w.single(func() { w.PrependBoolSlot(onlyField, true, false) })
 	}
 	return optionsNone, 0
 }
