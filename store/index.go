@@ -102,14 +102,14 @@ type Page[T any] struct {
 	Next  Cursor
 }
 
-// stored is what List can load: a record or an event.
-type stored[T any] interface {
+// Listed holds the types that have indexes: the records, and Event.
+type Listed[T any] interface {
 	*T
 	kind() Kind
 }
 
 // List returns a page of an index. The error is ErrCursor for a bad cursor.
-func List[T any, P stored[T]](tx *Tx, ix Index[T], q Query[T]) (Page[T], error) {
+func List[T any, P Listed[T]](tx *Tx, ix Index[T], q Query[T]) (Page[T], error) {
 	var page Page[T]
 	prefix := tx.encode(ix.name, q.Prefix)
 	r, err := q.span(prefix)
@@ -193,7 +193,7 @@ func after(prefix []byte) []byte {
 
 // All runs over the records of an index that have the terms of prefix, in order.
 // The records must not be changed meanwhile. It ends after an error.
-func All[T any, P stored[T]](tx *Tx, ix Index[T], prefix ...Term) iter.Seq2[T, error] {
+func All[T any, P Listed[T]](tx *Tx, ix Index[T], prefix ...Term) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		from := tx.encode(ix.name, prefix)
 		err := tx.scan(indexBucket(ix.name), Range{From: from, To: after(from)}, func(_, id []byte) (bool, error) {
@@ -211,7 +211,7 @@ func All[T any, P stored[T]](tx *Tx, ix Index[T], prefix ...Term) iter.Seq2[T, e
 }
 
 // Find returns the record with a value of a unique index, or ErrNotFound.
-func Find[T any, P stored[T]](tx *Tx, ix Index[T], terms ...Term) (T, error) {
+func Find[T any, P Listed[T]](tx *Tx, ix Index[T], terms ...Term) (T, error) {
 	var rec T
 	id, err := tx.get(indexBucket(ix.name), tx.encode(ix.name, terms))
 	if err != nil {

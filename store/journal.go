@@ -33,25 +33,31 @@ func Append(tx *Tx, e Event, personal any) (Event, error) {
 	if e.Time.IsZero() {
 		e.Time = tx.now
 	}
-	if personal != nil {
-		if e.Personal, err = tx.savePersonal(&e, personal); err != nil {
-			return Event{}, err
-		}
-	}
-	plain, err := encode(&e)
+	e.Time = e.Time.Round(0).UTC()
+	err = tx.whole(func() error { return tx.saveEvent(&e, personal) })
 	if err != nil {
-		return Event{}, fmt.Errorf("encode event: %w", err)
-	}
-	id := seqKey(e.Seq)
-	if err := tx.save(Place{Bucket: recordBucket(KindEvent), Key: id}, plain); err != nil {
-		return Event{}, err
-	}
-	if err := tx.reindex(KindEvent, string(id), nil, e.entries()); err != nil {
-		return Event{}, err
+		return Event{}, fmt.Errorf("append event: %w", err)
 	}
 	tx.head = e.Seq
 	tx.events = append(tx.events, e)
 	return e, nil
+}
+
+func (tx *Tx) saveEvent(e *Event, personal any) (err error) {
+	if personal != nil {
+		if e.Personal, err = tx.savePersonal(e, personal); err != nil {
+			return err
+		}
+	}
+	plain, err := encode(e)
+	if err != nil {
+		return err
+	}
+	id := seqKey(e.Seq)
+	if err := tx.save(Place{Bucket: recordBucket(KindEvent), Key: id}, plain); err != nil {
+		return err
+	}
+	return tx.reindex(string(id), nil, e.entries())
 }
 
 // journalHead returns the number of the last event, 0 before the first.
@@ -224,11 +230,13 @@ func (tx *Tx) dropEvent(e *Event) error {
 		return err
 	}
 	id := seqKey(e.Seq)
-	if err := kv.Delete(recordBucket(KindEvent), id); err != nil {
-		return err
-	}
-	if err := kv.Delete(personalBucket, id); err != nil {
-		return err
-	}
-	return tx.reindex(KindEvent, string(id), e.entries(), nil)
+	return tx.whole(func() error {
+		if err := kv.Delete(recordBucket(KindEvent), id); err != nil {
+			return err
+		}
+		if err := kv.Delete(personalBucket, id); err != nil {
+			return err
+		}
+		return tx.reindex(string(id), e.entries(), nil)
+	})
 }

@@ -87,7 +87,7 @@ func (l *Layout) save(kv KV) error {
 func (l *Layout) Info() Info { return l.info }
 
 // Read begins a transaction that changes nothing.
-func (l *Layout) Read(kv KV) *Tx { return &Tx{layout: l, kv: kv, now: l.clock()} }
+func (l *Layout) Read(kv KV) *Tx { return &Tx{layout: l, kv: kv, now: l.now()} }
 
 // Write begins a transaction that changes kv on behalf of cause. The error is
 // ErrInvalid for a cause without an actor.
@@ -95,5 +95,8 @@ func (l *Layout) Write(kv KV, cause Cause) (*Tx, error) {
 	if cause.Actor.Kind == "" {
 		return nil, fmt.Errorf("%w: a change needs an actor", ErrInvalid)
 	}
-	return &Tx{layout: l, kv: kv, now: l.clock(), cause: &cause}, nil
+	return &Tx{layout: l, kv: kv, now: l.now(), cause: &cause}, nil
 }
+
+// now is the time as it is stored: without a monotonic part, in UTC.
+func (l *Layout) now() time.Time { return l.clock().Round(0).UTC() }

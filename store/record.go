@@ -108,13 +108,36 @@ func (tx *Tx) replace(id string, rec, old value, before []byte) error {
 			return err
 		}
 	}
-	if err := tx.save(Place{recordBucket(k), []byte(id), s.person}, plain); err != nil {
+	if err := tx.free(k, id, s.entries); err != nil {
 		return err
 	}
-	if err := tx.reindex(k, id, gone, s.entries); err != nil {
-		return err
+	return tx.whole(func() error {
+		if err := tx.save(Place{recordBucket(k), []byte(id), s.person}, plain); err != nil {
+			return err
+		}
+		if err := tx.reindex(id, gone, s.entries); err != nil {
+			return err
+		}
+		return tx.appendChange(s, change)
+	})
+}
+
+// free checks that nobody else has the values that are unique in entries.
+func (tx *Tx) free(k Kind, id string, entries []entry) error {
+	for _, e := range entries {
+		if e.unique == "" {
+			continue
+		}
+		l := tx.line(e, id)
+		holder, err := tx.get(l.bucket, []byte(l.key))
+		if err != nil {
+			return err
+		}
+		if holder != nil && string(holder) != id {
+			return &ConflictError{Kind: k, Field: e.unique, Existing: string(holder)}
+		}
 	}
-	return tx.appendChange(s, change)
+	return nil
 }
 
 // Delete removes the record with this id, or returns ErrNotFound. Records that
@@ -133,13 +156,15 @@ func (tx *Tx) remove(id string, rec value) error {
 		return err
 	}
 	s, k := rec.spec(), rec.kind()
-	if err := kv.Delete(recordBucket(k), []byte(id)); err != nil {
-		return err
-	}
-	if err := tx.reindex(k, id, s.entries, nil); err != nil {
-		return err
-	}
-	return tx.appendChange(s, Change{Kind: k, ID: id, Op: OpDelete, Rev: rec.meta().Rev})
+	return tx.whole(func() error {
+		if err := kv.Delete(recordBucket(k), []byte(id)); err != nil {
+			return err
+		}
+		if err := tx.reindex(id, s.entries, nil); err != nil {
+			return err
+		}
+		return tx.appendChange(s, Change{Kind: k, ID: id, Op: OpDelete, Rev: rec.meta().Rev})
+	})
 }
 
 func (tx *Tx) appendChange(s spec, c Change) error {
@@ -151,7 +176,7 @@ func (tx *Tx) appendChange(s spec, c Change) error {
 type line struct{ bucket, key string }
 
 // reindex replaces the lines of a record; what stays is not touched.
-func (tx *Tx) reindex(k Kind, id string, gone, come []entry) error {
+func (tx *Tx) reindex(id string, gone, come []entry) error {
 	kv, err := tx.writable()
 	if err != nil {
 		return err
@@ -165,15 +190,6 @@ func (tx *Tx) reindex(k Kind, id string, gone, come []entry) error {
 		if stale[l] {
 			delete(stale, l)
 			continue
-		}
-		if e.unique != "" {
-			holder, err := kv.Get(l.bucket, []byte(l.key))
-			if err != nil {
-				return err
-			}
-			if holder != nil && string(holder) != id {
-				return &ConflictError{Kind: k, Field: e.unique, Existing: string(holder)}
-			}
 		}
 		if err := kv.Put(l.bucket, []byte(l.key), []byte(id)); err != nil {
 			return err

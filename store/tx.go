@@ -16,6 +16,7 @@ type Tx struct {
 	cause  *Cause // nil in a View
 	head   uint64 // sequence number of the last event; valid once events is not empty
 	events []Event
+	half   error // why a change was left half done: the transaction must fail
 }
 
 // Time is the time of the transaction, the same throughout.
@@ -29,6 +30,9 @@ func (tx *Tx) Info() Info { return tx.layout.info }
 // tx after it.
 func (tx *Tx) Finish() ([]Event, error) {
 	defer tx.Abandon()
+	if tx.half != nil {
+		return nil, tx.half
+	}
 	if len(tx.events) == 0 {
 		return nil, nil
 	}
@@ -62,6 +66,16 @@ func (tx *Tx) writable() (KV, error) {
 		return nil, ErrReadOnly
 	}
 	return tx.kv, nil
+}
+
+// whole runs a change of several steps. If one fails, the transaction cannot
+// succeed any more, even if its function ignores the error.
+func (tx *Tx) whole(change func() error) error {
+	err := change()
+	if err != nil && tx.half == nil {
+		tx.half = err
+	}
+	return err
 }
 
 func recordBucket(k Kind) string { return "record." + string(k) }

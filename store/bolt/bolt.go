@@ -1,0 +1,179 @@
+// Package bolt keeps a store in one bbolt file.
+//
+//	s, err := bolt.Open(bolt.Path(dir, store.Sandbox), bolt.Options{Environment: store.Sandbox})
+//
+// # Guarantees
+//
+// An Update that returned nil is on the disk (fdatasync) and survives a crash of
+// the process, of the system and of the power, as far as the disk keeps what it
+// has confirmed. Of an Update that had not returned, all is found or nothing.
+//
+// One goroutine writes. It lets all Updates that wait have their turn in one
+// bbolt transaction, one after another, and makes them durable together; whoever
+// comes meanwhile waits for the next. Nobody waits for company: a lone Update is
+// committed at once. Each runs on the goroutine that called it, and one that
+// fails, panics or exits takes back its own changes only.
+//
+// Views read a snapshot and keep nobody waiting, as long as the file is smaller
+// than 16 GiB; beyond that, a View that stays open delays the commit that makes
+// the file pass the next GiB.
+//
+// After a commit that failed for another reason than a full disk, what the disk
+// holds is unknown until it is read again: the store then refuses changes until
+// it is opened anew.
+//
+// # Damage
+//
+// An empty file, a file of something else and a file that was cut short are
+// refused, a damaged page is an error (store.ErrDamaged) and not a panic. Values
+// whose bytes flip on the disk are noticed by a store.Sealer that authenticates
+// them, not here. The file grows and does not shrink.
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/cypherface/edge/store"
+)
+
+// Options says how to open a store. Environment is required.
+type Options struct {
+	Environment store.Environment
+	Sealer      store.Sealer     // nil means store.Clear
+	Clock       func() time.Time // nil means time.Now
+
+	// MustExist makes it an error (fs.ErrNotExist) that there is no file yet.
+	MustExist bool
+	// LockTimeout is how long to wait for another process; 0 means a second.
+	LockTimeout time.Duration
+	// NoSync gives durability up for speed; for tests.
+	NoSync bool
+	// Log is told of what goes wrong in the background; nil discards it.
+	Log *slog.Logger
+}
+
+// Path is where the store of an environment lies below the data directory.
+func Path(dir string, env store.Environment) string {
+	return filepath.Join(dir, string(env), "store.db")
+}
+
+// Store is a store in a bbolt file.
+type Store struct {
+	db     *bbolt.DB
+	layout *store.Layout
+	log    *slog.Logger
+
+	queue   chan *request
+	stopped chan struct{}         // closed when the writer has ended
+	failed  atomic.Pointer[error] // why changes are refused since; set by the writer
+	stuck   error                 // bbolt holds its lock for ever; the writer's until stopped
+
+	mu     sync.RWMutex // protects closed and, against Close, sending to queue
+	closed bool
+
+	watchers watchers
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the store at path, and makes one with its directories if there is
+// none. The error matches store.ErrLocked, ErrForeign, ErrNewer or ErrDamaged
+// where that is the reason.
+func Open(path string, opt Options) (*Store, error) {
+	s, err := open(path, opt)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	go s.write()
+	return s, nil
+}
+
+// Info says which store this is.
+func (s *Store) Info() store.Info { return s.layout.Info() }
+
+// View runs fn over a snapshot.
+func (s *Store) View(ctx context.Context, fn func(*store.Tx) error) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	defer faults(&err)()
+	btx, err := s.begin(false)
+	if err != nil {
+		return err
+	}
+	defer btx.Rollback()
+	tx := s.layout.Read(&kv{tx: btx})
+	defer tx.Abandon()
+	return fn(tx)
+}
+
+// Watch has fn called after each Update that appended events. A call that is
+// under way when stop is called may end after it.
+func (s *Store) Watch(fn func(store.Commit)) (stop func()) { return s.watchers.add(fn) }
+
+// Close waits for Updates and Views that are under way.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		<-s.stopped
+		return nil
+	}
+	s.closed = true
+	close(s.queue)
+	s.mu.Unlock()
+	<-s.stopped
+	if s.stuck != nil {
+		return fmt.Errorf("close store: %w", s.stuck)
+	}
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
+	return nil
+}
+
+// begin starts a bbolt transaction.
+func (s *Store) begin(writable bool) (tx *bbolt.Tx, err error) {
+	defer guard(&err)
+	tx, err = s.db.Begin(writable)
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return nil, store.ErrClosed
+	}
+	return tx, err
+}
+
+// guard turns a panic of bbolt, which is how it meets damaged pages, into
+// store.ErrDamaged. It stands only around calls of bbolt.
+func guard(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%w: %v", store.ErrDamaged, p)
+	}
+}
+
+// faults does the same for reads of the mapped file behind its end, anywhere on
+// this goroutine until the function that it returns is called; other panics go
+// their way.
+func faults(err *error) (restore func()) {
+	before := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(before)
+		switch p := recover().(type) {
+		case nil:
+		case interface{ Addr() uintptr }: // only faults know an address
+			*err = fmt.Errorf("%w: the file was cut while it was open", store.ErrDamaged)
+		default:
+			panic(p)
+		}
+	}
+}

@@ -1,0 +1,224 @@
+package bolt
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/cypherface/edge/store"
+)
+
+const (
+	// mapped is how much address space the file gets at once: moving the map has
+	// to wait for all Views. It costs no memory. 32-bit systems map as they go.
+	mapped = (16 << 30) * (strconv.IntSize / 64)
+	// growth is by how much the file grows, at one sync each time.
+	growth = 4 << 20
+)
+
+func open(path string, opt Options) (_ *Store, err error) {
+	switch st, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrNotExist) && !opt.MustExist:
+		if err := create(path, opt); err != nil {
+			return nil, fmt.Errorf("create it: %w", err)
+		}
+	case err != nil:
+		return nil, err
+	case !st.Mode().IsRegular():
+		return nil, fmt.Errorf("%w: not a regular file", store.ErrForeign)
+	case st.Size() == 0:
+		// bbolt would make a new store of it, and all people would be gone.
+		return nil, fmt.Errorf("%w: the file is empty; put a backup in its place, or remove it to begin anew", store.ErrDamaged)
+	case st.Mode().Perm() != 0o600:
+		if err := os.Chmod(path, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	db, err := openFile(path, opt)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		db:      db,
+		log:     opt.Log,
+		queue:   make(chan *request, 1024),
+		stopped: make(chan struct{}),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.layout, err = prepare(db, opt, false); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// openFile opens a bbolt file and says in the operator's words why it cannot.
+func openFile(path string, opt Options) (db *bbolt.DB, err error) {
+	defer guard(&err)
+	defer faults(&err)()
+	timeout := opt.LockTimeout
+	if timeout <= 0 {
+		timeout = time.Second
+	}
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:         timeout,
+		NoSync:          opt.NoSync,
+		NoGrowSync:      opt.NoSync,
+		FreelistType:    bbolt.FreelistMapType,
+		InitialMmapSize: mapped,
+	})
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, fmt.Errorf("%w: %s holds it; stop that first", store.ErrLocked, holder(path))
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch):
+		return nil, fmt.Errorf("%w: %v", store.ErrForeign, err)
+	case errors.Is(err, berrors.ErrChecksum):
+		return nil, fmt.Errorf("%w: %v", store.ErrDamaged, err)
+	case err != nil:
+		return nil, err
+	}
+	db.AllocSize = growth
+	return db, nil
+}
+
+// prepare checks what is in the file, and brings it up to date.
+func prepare(db *bbolt.DB, opt Options, fresh bool) (l *store.Layout, err error) {
+	defer guard(&err)
+	tx, err := db.Begin(true)
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback()
+	if !fresh {
+		if st, err := os.Stat(db.Path()); err == nil && st.Size() < tx.Size() {
+			return nil, fmt.Errorf("%w: the file ends at byte %d of %d", store.ErrDamaged, st.Size(), tx.Size())
+		}
+		if tx.Bucket([]byte("meta")) == nil {
+			return nil, fmt.Errorf("%w, but a bbolt file of something else", store.ErrForeign)
+		}
+	}
+	b := &batch{kv: kv{tx: tx}}
+	l, err = store.Prepare(b, store.Options{Environment: opt.Environment, Sealer: opt.Sealer, Clock: opt.Clock})
+	if err == nil && len(b.undo) > 0 {
+		err = tx.Commit()
+	}
+	return l, err
+}
+
+// create makes a new store under another name and moves it to path when it is
+// whole, so that a cut leaves no half of one.
+func create(path string, opt Options) error {
+	dir := filepath.Dir(path)
+	if err := makeDir(dir); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	// Only one process at a time creates; the lock goes with the descriptor.
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock directory: %w", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	draft := path + ".new"
+	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := fill(draft, opt); err != nil {
+		os.Remove(draft)
+		return err
+	}
+	if err := os.Rename(draft, path); err != nil {
+		return err
+	}
+	return d.Sync()
+}
+
+func fill(path string, opt Options) error {
+	db, err := openFile(path, opt)
+	if err != nil {
+		return err
+	}
+	_, err = prepare(db, opt, true)
+	return errors.Join(err, db.Close())
+}
+
+// makeDir makes dir and what is missing above it, durably.
+func makeDir(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeDir(filepath.Dir(dir)); err != nil {
+			return err
+		}
+		err = os.Mkdir(dir, 0o700)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	parent, err := os.Open(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	return parent.Sync()
+}
+
+// holder names the process that has locked the file at path, as well as it can.
+func holder(path string) string {
+	const unknown = "another process"
+	st, err := os.Stat(path)
+	if err != nil {
+		return unknown
+	}
+	locks, err := os.Open("/proc/locks")
+	if err != nil {
+		return unknown
+	}
+	defer locks.Close()
+	pid := findLock(bufio.NewScanner(locks), st.Sys().(*syscall.Stat_t).Ino)
+	if pid <= 0 {
+		return unknown
+	}
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err != nil {
+		return fmt.Sprintf("process %d", pid)
+	}
+	return fmt.Sprintf("%s (process %d)", strings.TrimSpace(string(name)), pid)
+}
+
+// findLock returns the process that holds a flock on an inode, 0 for none:
+//
+//	1: FLOCK  ADVISORY  WRITE 1234 fe:01:5678 0 EOF
+//
+// The device is left out, as overlay file systems show another one than stat.
+func findLock(lines *bufio.Scanner, inode uint64) int {
+	suffix := ":" + strconv.FormatUint(inode, 10)
+	for lines.Scan() {
+		f := strings.Fields(lines.Text())
+		if len(f) >= 6 && f[1] == "FLOCK" && strings.HasSuffix(f[5], suffix) {
+			pid, _ := strconv.Atoi(f[4])
+			return pid
+		}
+	}
+	return 0
+}

@@ -1,0 +1,99 @@
+package storetest
+
+import (
+	"errors"
+
+	"github.com/cypherface/edge/store"
+)
+
+var eraseTests = []test{{"Person", testErase}, {"Nobody", testEraseNobody}}
+
+// furnish gives a person one of everything.
+func furnish(s *suite, p *store.Person) (decision store.Event) {
+	s.Helper()
+	space := store.NewTemplateID(p.ID, "x")
+	s.update(func(tx *store.Tx) (err error) {
+		decision, err = store.Append(tx, store.Event{Kind: store.EventDecision, Merchant: p.Merchant, Person: p.ID}, p.Firstname)
+		return errors.Join(err,
+			store.Put(tx, p),
+			store.Put(tx, &store.Crop{ID: store.NewID[store.CropID](start), Merchant: p.Merchant, Person: p.ID}),
+			store.Put(tx, &store.Template{ID: space, Merchant: p.Merchant, Person: p.ID, Space: "x", Vector: []float32{1}}),
+			store.Put(tx, &store.Image{ID: store.ImageID(space), Merchant: p.Merchant, Person: p.ID, Expires: start}),
+			store.Put(tx, &store.Ticket{ID: store.NewUUID[store.TicketID](), Merchant: p.Merchant, Person: p.ID}),
+			store.Put(tx, &store.Grant{ID: store.NewID[store.GrantID](start), Merchant: p.Merchant, Person: p.ID, Door: "d"}),
+			store.Put(tx, &store.Session{ID: store.NewUUID[store.SessionID](), Merchant: p.Merchant, Person: p.ID}),
+			store.Put(tx, &store.Review{ID: store.NewID[store.ReviewID](start), Merchant: p.Merchant, Persons: []store.PersonID{p.ID}}),
+		)
+	})
+	return decision
+}
+
+// held counts what the indexes know of a person besides events.
+func held(s *suite, p *store.Person) (n int) {
+	s.Helper()
+	count := func(m int, err error) {
+		if err != nil {
+			s.Fatal(err)
+		}
+		n += m
+	}
+	s.view(func(tx *store.Tx) error {
+		of := store.Plain(p.ID)
+		count(store.Count(tx, store.CropsByPerson, of))
+		count(store.Count(tx, store.TemplatesByPerson, of))
+		count(store.Count(tx, store.ImagesByPerson, of))
+		count(store.Count(tx, store.TicketsByPerson, of))
+		count(store.Count(tx, store.GrantsByPerson, of))
+		count(store.Count(tx, store.SessionsByPerson, of))
+		count(store.Count(tx, store.ReviewsByPerson, of))
+		count(store.Count(tx, store.PersonByEmail, store.Plain(p.Merchant), store.Email(p.Email)))
+		count(store.Count(tx, store.PersonByExternalID, store.Plain(p.Merchant), store.Hidden(p.ExternalID)))
+		return nil
+	})
+	return n
+}
+
+func testErase(s *suite) {
+	m := newMerchantID()
+	ada, bob := newPerson(m, 1), newPerson(m, 2)
+	decision := furnish(s, &ada)
+	kept := furnish(s, &bob)
+	if n := held(s, &ada); n != 9 {
+		s.Fatalf("%d entries before, want 9", n)
+	}
+	head := s.head()
+	s.update(func(tx *store.Tx) error { return store.Erase(tx, ada.ID) })
+	s.reopen()
+	if n := held(s, &ada); n != 0 {
+		s.Errorf("%d entries are left", n)
+	}
+	if n := held(s, &bob); n != 9 {
+		s.Errorf("%d entries of somebody else, want 9", n)
+	}
+	if _, err := get[store.Person](s, ada.ID); !errors.Is(err, store.ErrNotFound) {
+		s.Errorf("get the person: error %v, want ErrNotFound", err)
+	}
+	s.view(func(tx *store.Tx) error {
+		var name string
+		if err := store.Personal(tx, &decision, &name); !errors.Is(err, store.ErrNotFound) {
+			s.Errorf("personal part: %q, error %v, want ErrNotFound", name, err)
+		}
+		if err := store.Personal(tx, &kept, &name); err != nil || name != bob.Firstname {
+			s.Errorf("personal part of somebody else: %q, %v", name, err)
+		}
+		return nil
+	})
+	all := events(s)
+	checkDense(s, all, 1)
+	last := all[len(all)-1]
+	if last.Kind != store.EventErasure || last.Person != ada.ID || last.Actor != cause.Actor || uint64(len(all)) != head+9 {
+		s.Errorf("last of %d events: %+v, want the erasure after 8 deletions", len(all), last)
+	}
+}
+
+func testEraseNobody(s *suite) {
+	err := s.Update(s.Context(), cause, func(tx *store.Tx) error { return store.Erase(tx, "nobody") })
+	if !errors.Is(err, store.ErrNotFound) || s.head() != 0 {
+		s.Errorf("error %v, %d events, want ErrNotFound and none", err, s.head())
+	}
+}
