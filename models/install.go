@@ -187,6 +187,7 @@ func (in Installer) say(format string, args ...any) {
 // change places in one step, so that a reader always finds a whole pack.
 func swap(root, tmp, name string) error {
 	final, old := filepath.Join(root, name), filepath.Join(root, ".old-"+name)
+	previous, _ := Open(final)
 	err := unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, final, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EEXIST) {
 		if err := os.RemoveAll(old); err != nil {
@@ -194,6 +195,9 @@ func swap(root, tmp, name string) error {
 		}
 		if err = unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, final, unix.RENAME_EXCHANGE); err == nil {
 			err = os.Rename(tmp, old)
+		}
+		if now, nerr := Open(final); err == nil && nerr == nil && previous != nil && previous.Digest() == now.Digest() {
+			err = os.RemoveAll(old) // the same pack, repaired
 		}
 		if err == nil {
 			return syncDir(root)
