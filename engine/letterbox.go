@@ -1,0 +1,81 @@
+package engine
+
+import "math"
+
+// letterbox is an image fitted into a square tensor, centred, the rest black.
+type letterbox struct {
+	scale  float64 // image pixels a tensor pixel
+	dx, dy float64 // where the image begins, in tensor pixels
+}
+
+func fitSquare(w, h, side int) letterbox {
+	k := float64(max(w, h)) / float64(side)
+	return letterbox{k, (float64(side) - float64(w)/k) / 2, (float64(side) - float64(h)/k) / 2}
+}
+
+// toImage brings a place in the tensor (pixels) to the image.
+func (l letterbox) toImage(p Point) Point {
+	return Point{(p.X - l.dx) * l.scale, (p.Y - l.dy) * l.scale}
+}
+
+// columns are the samples of one axis: n indexes for each of the tensor pixels
+// from first to last.
+type columns struct {
+	first, last, n int
+	luma, chroma   []int32
+}
+
+// taps chooses n image pixels, evenly spread, for each tensor pixel.
+func (l letterbox) taps(side, size int, offset float64, shift uint, odd int) columns {
+	n := min(max(int(math.Ceil(l.scale/2)), 1), maxTaps)
+	c := columns{first: side, n: n, luma: make([]int32, side*n), chroma: make([]int32, side)}
+	for u := range side {
+		center := (float64(u) + 0.5 - offset) * l.scale
+		if center < 0 || center >= float64(size) {
+			continue
+		}
+		c.first, c.last = min(c.first, u), u+1
+		for k := range n {
+			x := (float64(u) - offset + (float64(k)+0.5)/float64(n)) * l.scale
+			c.luma[u*n+k] = int32(min(max(int(x), 0), size-1))
+		}
+		c.chroma[u] = int32((int(center) + odd) >> shift)
+	}
+	return c
+}
+
+// letterbox fills in, a side×side tensor. It is the one step that touches the
+// whole frame, so it reads only as many pixels as the detector can tell apart:
+// a grid about half as fine as the image's.
+func (r *raster) letterbox(in []float32, side int, prep Prep) letterbox {
+	l := fitSquare(r.w, r.h, side)
+	xs := l.taps(side, r.w, l.dx, r.xs, r.xodd)
+	ys := l.taps(side, r.h, l.dy, r.ys, r.yodd)
+	if xs.first > 0 || xs.last < side || ys.first > 0 || ys.last < side {
+		black := prep.Bias // 0*Scale + Bias
+		for i := range in {
+			in[i] = black
+		}
+	}
+	weight := 1 / float32(xs.n*ys.n)
+	for v := ys.first; v < ys.last; v++ {
+		row := in[3*v*side:][:3*side]
+		chroma := r.coff + int(ys.chroma[v])*r.cstride
+		for u := xs.first; u < xs.last; u++ {
+			sum := int32(0)
+			for _, y := range ys.luma[v*ys.n:][:ys.n] {
+				line := r.y[r.yoff+int(y)*r.ystride:]
+				for _, x := range xs.luma[u*xs.n:][:xs.n] {
+					sum += int32(line[x])
+				}
+			}
+			cb, cr := float32(128), float32(128)
+			if r.cb != nil {
+				c := chroma + int(xs.chroma[u])
+				cb, cr = float32(r.cb[c]), float32(r.cr[c])
+			}
+			prep.put(row[3*u:3*u+3], float32(sum)*weight, cb, cr)
+		}
+	}
+	return l
+}
