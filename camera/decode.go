@@ -7,8 +7,8 @@ import (
 	_ "image/png"
 )
 
-// decodeJPEG decodes a camera frame.
-func decodeJPEG(b []byte, _ *image.YCbCr) (*image.YCbCr, error) { return decodeStill(b) }
+// DecodeJPEG decodes a camera frame, into the memory of into where that fits.
+func DecodeJPEG(b []byte, _ *image.YCbCr) (*image.YCbCr, error) { return decodeStill(b) }
 
 func decodeStill(b []byte) (*image.YCbCr, error) {
 	img, _, err := image.Decode(bytes.NewReader(b))

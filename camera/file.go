@@ -102,7 +102,7 @@ func mjpegClip(f *os.File, spans []span, p Params) (*clip, error) {
 		if _, err := f.ReadAt(raw, spans[i].off); err != nil {
 			return nil, fmt.Errorf("read JPEG frame: %w", err)
 		}
-		return decodeJPEG(raw, into)
+		return DecodeJPEG(raw, into)
 	}
 	return &clip{n: len(spans), load: load, pace: pace{every: p.period(0, clipFPS)}}, nil
 }
