@@ -1,0 +1,216 @@
+//go:build cgo
+
+package tflite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"github.com/cypherface/edge/engine"
+	"github.com/mattn/go-tflite"
+)
+
+// Model is a network: a pool of interpreters over one mapping of its weights.
+// It is safe for concurrent use.
+type Model struct {
+	model  *tflite.Model
+	opt    Options
+	input  []int
+	output [][]int
+
+	// pool holds one entry for each interpreter that may run: nil for one that
+	// nobody has needed yet. Whoever takes an entry puts one back.
+	pool   chan *interpreter
+	closed chan struct{}
+	once   sync.Once
+}
+
+var _ engine.Model = (*Model)(nil)
+
+// Load opens the network in f, which may be closed afterwards. Its bytes must
+// be trusted: hashed, or tried in a process of its own.
+func Load(f *os.File, opt Options) (*Model, error) {
+	n := opt.Interpreters
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	m := &Model{model: tflite.NewModelFromFile(descriptor(f)), opt: opt,
+		pool: make(chan *interpreter, n), closed: make(chan struct{})}
+	runtime.KeepAlive(f)
+	if m.model == nil {
+		return nil, errors.New("not a TensorFlow Lite model")
+	}
+	first, err := m.interpreter()
+	if err != nil {
+		m.model.Delete()
+		return nil, err
+	}
+	m.input, m.output = first.shapes()
+	m.pool <- first
+	for len(m.pool) < n {
+		m.pool <- nil
+	}
+	return m, nil
+}
+
+// Input is the shape of the input tensor.
+func (m *Model) Input() []int { return m.input }
+
+// Outputs are the shapes of the output tensors.
+func (m *Model) Outputs() [][]int { return m.output }
+
+// Run implements engine.Model.
+func (m *Model) Run(ctx context.Context, fill func(in []float32), read func(out [][]float32)) error {
+	var i *interpreter
+	select {
+	case <-m.closed:
+		return errClosed
+	default:
+	}
+	select {
+	case <-m.closed:
+		return errClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	case i = <-m.pool:
+	}
+	defer func() { m.pool <- i }()
+	if i == nil {
+		var err error
+		if i, err = m.interpreter(); err != nil {
+			return err
+		}
+	}
+	fill(i.in)
+	if status := i.it.Invoke(); status != tflite.OK {
+		return fmt.Errorf("invoke network: TensorFlow Lite answers %v", status)
+	}
+	read(i.out)
+	return nil
+}
+
+// Close waits for the inferences that run and frees everything. Closing twice
+// does nothing.
+func (m *Model) Close() error {
+	m.once.Do(func() {
+		close(m.closed)
+		for range cap(m.pool) {
+			if i := <-m.pool; i != nil {
+				i.delete()
+			}
+		}
+		m.model.Delete()
+	})
+	return nil
+}
+
+// interpreter is one TFLite interpreter and its tensors, which stay where they
+// are once allocated.
+type interpreter struct {
+	it       *tflite.Interpreter
+	opt      *tflite.InterpreterOptions
+	delegate *xnnpack // nil without
+	in       []float32
+	out      [][]float32
+}
+
+func (m *Model) interpreter() (*interpreter, error) {
+	i := &interpreter{opt: tflite.NewInterpreterOptions()}
+	if i.opt == nil {
+		return nil, errors.New("create interpreter options: out of memory")
+	}
+	i.opt.SetNumThread(1)
+	if !m.opt.NoDelegate {
+		if i.delegate = newXNNPACK(); i.delegate == nil {
+			i.delete()
+			return nil, errors.New("create XNNPACK delegate: the library refuses")
+		}
+		i.opt.AddDelegate(i.delegate)
+	}
+	i.it = tflite.NewInterpreter(m.model, i.opt)
+	if i.it == nil {
+		i.delete()
+		return nil, errors.New("create interpreter: the network uses operators that the library does not have, or is damaged")
+	}
+	if status := i.it.AllocateTensors(); status != tflite.OK {
+		i.delete()
+		return nil, fmt.Errorf("allocate tensors: TensorFlow Lite answers %v", status)
+	}
+	if err := i.bind(); err != nil {
+		i.delete()
+		return nil, err
+	}
+	return i, nil
+}
+
+// bind finds the tensors and checks that each is float32 and as long as its
+// shape says.
+func (i *interpreter) bind() error {
+	if n := i.it.GetInputTensorCount(); n != 1 {
+		return fmt.Errorf("network with %d inputs, want 1", n)
+	}
+	var err error
+	if i.in, err = floats(i.it.GetInputTensor(0)); err != nil {
+		return fmt.Errorf("input: %w", err)
+	}
+	n := i.it.GetOutputTensorCount()
+	if n < 1 || n > 16 {
+		return fmt.Errorf("network with %d outputs", n)
+	}
+	for k := range n {
+		out, err := floats(i.it.GetOutputTensor(k))
+		if err != nil {
+			return fmt.Errorf("output %d: %w", k, err)
+		}
+		i.out = append(i.out, out)
+	}
+	return nil
+}
+
+func (i *interpreter) shapes() (in []int, out [][]int) {
+	for k := range i.out {
+		out = append(out, i.it.GetOutputTensor(k).Shape())
+	}
+	return i.it.GetInputTensor(0).Shape(), out
+}
+
+// floats is the memory of a tensor.
+func floats(t *tflite.Tensor) ([]float32, error) {
+	if t == nil {
+		return nil, errors.New("no such tensor")
+	}
+	if t.Type() != tflite.Float32 {
+		return nil, fmt.Errorf("tensor of type %v, want float32", t.Type())
+	}
+	n := 1
+	for _, d := range t.Shape() {
+		if d < 1 || n > 1<<28/d {
+			return nil, fmt.Errorf("tensor of shape %v", t.Shape())
+		}
+		n *= d
+	}
+	p := t.Data()
+	if p == nil || uint(t.ByteSize()) != uint(4*n) {
+		return nil, fmt.Errorf("tensor of shape %v has %d bytes", t.Shape(), t.ByteSize())
+	}
+	return unsafe.Slice((*float32)(p), n), nil
+}
+
+// delete frees what was made; the interpreter goes before what it refers to.
+func (i *interpreter) delete() {
+	if i.it != nil {
+		i.it.Delete()
+	}
+	if i.opt != nil {
+		i.opt.Delete()
+	}
+	if i.delegate != nil {
+		i.delegate.Delete()
+	}
+	*i = interpreter{}
+}
