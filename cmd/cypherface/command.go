@@ -12,7 +12,9 @@ import (
 
 // commands is the whole command line, in the order of the list.
 func commands() []command {
-	return []command{}
+	return []command{
+		modelsCommand(), probeCommand(),
+	}
 }
 
 // flags starts the flag set of a command; --json is on every one.

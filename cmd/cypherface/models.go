@@ -1,0 +1,392 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/cypherface/edge/engine/tflite"
+	"github.com/cypherface/edge/models"
+)
+
+func modelsCommand() command {
+	return command{
+		name: "models", args: "list|use|verify|import|pull|setup|convert|pin [flags] …",
+		summary: "show, install and choose the packs of networks",
+		help: `A pack is the set of networks a box recognises people with, and what their
+scores mean. One pack is in use; templates of different packs are not
+comparable, so changing it makes the box embed everyone anew.
+
+  cypherface models list                  the packs, their state and error rates
+  cypherface models use NAME              choose the pack of this box
+  cypherface models verify [NAME…]        hash every network again
+  cypherface models import FOLDER         install from a folder or stick, offline
+  cypherface models pull NAME             download original weights and install
+  cypherface models setup                 install what can be had, best first
+  cypherface models convert SRC… -o OUT   one network to TensorFlow Lite
+  cypherface models pin MANIFEST          fill in the hashes and goldens of a pack
+
+cypherface models WORD --help shows flags and examples.
+`,
+		run: runModels,
+	}
+}
+
+// probeCommand is the child's side of trying a pack.
+func probeCommand() command {
+	return command{name: tflite.ProbeWord, args: "FOLDER", summary: "try a pack in this process", hidden: true,
+		run: func(ctx context.Context, t *terminal, args []string) error {
+			code, asked := tflite.ProbeMain(ctx, append([]string{tflite.ProbeWord}, args...), t.out, t.err)
+			if !asked || code == 2 {
+				return errUsage
+			}
+			if code != 0 {
+				return errNo
+			}
+			return nil
+		}}
+}
+
+func modelsCommands() []command {
+	return []command{
+		modelsListCommand(), modelsUseCommand(), modelsVerifyCommand(), modelsImportCommand(),
+		modelsPullCommand(), modelsSetupCommand(), modelsConvertCommand(), modelsPinCommand(),
+	}
+}
+
+func runModels(ctx context.Context, t *terminal, args []string) error {
+	if len(args) > 0 {
+		for _, c := range modelsCommands() {
+			if c.name == "models "+args[0] {
+				return c.run(ctx, t, args[1:])
+			}
+		}
+	}
+	fs, _ := modelsCommand().flags(t)
+	rest, err := parse(t, fs, args)
+	if err == nil && len(rest) > 0 {
+		fmt.Fprintf(t.err, "cypherface models: unknown word %q\n\n", rest[0])
+	}
+	if err == nil {
+		fs.Usage()
+		return errUsage
+	}
+	return err
+}
+
+// packState is a pack as list and verify show it.
+type packState struct {
+	Name     string      `json:"name"`
+	Dir      string      `json:"dir,omitempty"`
+	State    string      `json:"state"` // in use, installed, not installed, damaged
+	Fault    string      `json:"fault,omitempty"`
+	Summary  string      `json:"summary,omitempty"`
+	Version  int         `json:"version,omitempty"`
+	Space    string      `json:"space,omitempty"`
+	Probe    string      `json:"probe,omitempty"` // built in, passed, due
+	Rates    *errorRates `json:"error_rates,omitempty"`
+	Networks []network   `json:"networks,omitempty"`
+}
+
+type network struct {
+	Role    models.Role `json:"role"`
+	Origin  string      `json:"origin"`
+	Licence string      `json:"licence"`
+	SHA256  string      `json:"sha256"`
+	Size    int64       `json:"size"`
+}
+
+// errorRates is what a calibration says in short. Nil where it cannot say.
+type errorRates struct {
+	FNMR3         *float64 `json:"fnmr_at_fmr_1e-3"`
+	FNMR4         *float64 `json:"fnmr_at_fmr_1e-4"`
+	ImpostorPairs int      `json:"impostor_pairs"`
+	Origin        string   `json:"origin"`
+}
+
+func ratesOf(c *models.Calibration) *errorRates {
+	at := func(fmr float64) *float64 {
+		s, ok := c.Threshold(fmr)
+		if !ok {
+			return nil
+		}
+		fnmr := c.FNMR(s)
+		return &fnmr
+	}
+	return &errorRates{FNMR3: at(1e-3), FNMR4: at(1e-4), ImpostorPairs: c.ImpostorPairs, Origin: c.Origin}
+}
+
+// percent prints a rate, or that the calibration does not reach so far.
+func percent(rate *float64) string {
+	if rate == nil {
+		return "unknown"
+	}
+	return fmt.Sprintf("%.2g %%", *rate*100)
+}
+
+func describe(m *models.Manifest) packState {
+	s := packState{Name: m.Name, State: "not installed", Summary: m.Summary, Version: m.Version, Space: m.Space, Rates: ratesOf(&m.Calibration)}
+	for _, r := range m.Roles() {
+		n := m.Networks[r]
+		s.Networks = append(s.Networks, network{Role: r, Origin: n.Origin, Licence: n.Licence, SHA256: n.SHA256, Size: n.Size})
+	}
+	return s
+}
+
+// describeInstalled hashes the pack's networks.
+func describeInstalled(p *models.Pack, inUse string) packState {
+	s := describe(&p.Manifest)
+	s.Dir, s.State = p.Dir, "installed"
+	if p.Name == inUse {
+		s.State = "in use"
+	}
+	switch {
+	case p.Builtin():
+		s.Probe = "built in"
+	case tflite.Probed(p):
+		s.Probe = "passed"
+	default:
+		s.Probe = "due"
+	}
+	if err := p.Verify(); err != nil {
+		s.State, s.Fault = "damaged", err.Error()
+	}
+	return s
+}
+
+// printPack says in a line which pack it is and how often it errs.
+func printPack(w io.Writer, word string, m *models.Manifest) {
+	r := ratesOf(&m.Calibration)
+	fmt.Fprintf(w, "%s pack %s (%s)\n", word, m.Name, m.Summary)
+	fmt.Fprintf(w, "  error rates: of the people it should know it misses %s at FMR 1e-3, %s at FMR 1e-4\n", percent(r.FNMR3), percent(r.FNMR4))
+	fmt.Fprintf(w, "  measured on: %s (%d impostor pairs)\n", r.Origin, r.ImpostorPairs)
+}
+
+func modelsListCommand() command {
+	c := command{name: "models list", args: "[--packs DIR]",
+		summary: "List the packs, installed or known, with state and error rates.",
+		help: `Every network of an installed pack is hashed on the way: "damaged" is what a
+box would refuse to load.
+
+  cypherface models list
+  cypherface models list --json | jq '.packs[] | select(.state == "in use")'
+`}
+	c.run = func(_ context.Context, t *terminal, args []string) error {
+		fs, asJSON := c.flags(t)
+		root := packsFlag(fs, t)
+		if err := noArguments(t, fs, args); err != nil {
+			return err
+		}
+		states, err := listPacks(root())
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return printJSON(t.out, struct {
+				Root  string      `json:"root"`
+				Packs []packState `json:"packs"`
+			}{root(), states})
+		}
+		printPacks(t.out, states)
+		return nil
+	}
+	return c
+}
+
+// listPacks returns the installed packs, broken ones too, then those known
+// but not installed.
+func listPacks(root string) ([]packState, error) {
+	inUse := ""
+	if p, err := models.Default(root); err == nil {
+		inUse = p.Name
+	}
+	packs, faults := models.Installed(root)
+	var states []packState
+	known := map[string]bool{}
+	for _, p := range packs {
+		states = append(states, describeInstalled(p, inUse))
+		known[p.Name] = true
+	}
+	for _, err := range joined(faults) {
+		states = append(states, packState{Name: "?", State: "damaged", Fault: err.Error()})
+	}
+	builtin, err := models.Builtin()
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range builtin {
+		if !known[m.Name] {
+			states = append(states, describe(m))
+		}
+	}
+	return states, nil
+}
+
+func printPacks(w io.Writer, states []packState) {
+	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(tw, "PACK\tSTATE\tFNMR at FMR 1e-3\tat 1e-4\tSPACE\tTRIAL")
+	for _, s := range states {
+		r3, r4 := "", ""
+		if s.Rates != nil {
+			r3, r4 = percent(s.Rates.FNMR3), percent(s.Rates.FNMR4)
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Name, s.State, r3, r4, s.Space, s.Probe)
+	}
+	tw.Flush()
+	for _, s := range states {
+		if s.Summary != "" {
+			fmt.Fprintf(w, "\n%s: %s\n  rates measured on: %s\n", s.Name, s.Summary, s.Rates.Origin)
+		}
+		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		for _, n := range s.Networks {
+			fmt.Fprintf(tw, "  %s\t%s\t%s\n", n.Role, n.Licence, n.Origin)
+		}
+		tw.Flush()
+		if s.Fault != "" {
+			fmt.Fprintf(w, "  FAULT: %s\n", strings.ReplaceAll(s.Fault, "\n", "\n         "))
+		}
+	}
+}
+
+// joined takes an errors.Join apart.
+func joined(err error) []error {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		return many.Unwrap()
+	}
+	if err != nil {
+		return []error{err}
+	}
+	return nil
+}
+
+func modelsUseCommand() command {
+	c := command{name: "models use", args: "[--packs DIR] NAME",
+		summary: "Choose the pack of this box.",
+		help: `The pack is tried in a process of its own first; one that fails is refused and
+the box stays on the pack it has. A running box takes the new one at its next
+start and then embeds everyone anew from the stored crops.
+
+  cypherface models use standard
+`}
+	c.run = func(ctx context.Context, t *terminal, args []string) error {
+		fs, asJSON := c.flags(t)
+		root := packsFlag(fs, t)
+		rest, err := parse(t, fs, args)
+		if err != nil {
+			return err
+		}
+		if len(rest) != 1 || rest[0] != filepath.Base(rest[0]) {
+			fs.Usage()
+			return errUsage
+		}
+		p, err := models.Open(filepath.Join(root(), rest[0]))
+		if err != nil {
+			return err
+		}
+		if err := tflite.Probe(ctx, "", p.Dir); err != nil {
+			return fmt.Errorf("%w (the box stays on the pack it has)", err)
+		}
+		if err := models.Use(root(), p.Name); err != nil {
+			return err
+		}
+		if *asJSON {
+			return printJSON(t.out, describeInstalled(p, p.Name))
+		}
+		printPack(t.out, "in use from the next start:", &p.Manifest)
+		return nil
+	}
+	return c
+}
+
+func modelsVerifyCommand() command {
+	c := command{name: "models verify", args: "[--packs DIR] [--try] [NAME…]",
+		summary: "Hash the networks of installed packs; status 1 where one is damaged.",
+		help: `  cypherface models verify
+  cypherface models verify --try standard     run its networks and goldens too
+`}
+	c.run = func(ctx context.Context, t *terminal, args []string) error {
+		fs, asJSON := c.flags(t)
+		root := packsFlag(fs, t)
+		try := fs.Bool("try", false, "also run each pack on its golden inputs, in a process of its own")
+		names, err := parse(t, fs, args)
+		if err != nil {
+			return err
+		}
+		states, err := verifyPacks(ctx, root(), names, *try)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			err = printJSON(t.out, states)
+		}
+		bad := slices.ContainsFunc(states, func(s packState) bool { return s.Fault != "" })
+		for _, s := range states {
+			if *asJSON {
+				break
+			}
+			if s.Fault != "" {
+				fmt.Fprintf(t.out, "%s: DAMAGED: %s\n", s.Name, s.Fault)
+				continue
+			}
+			fmt.Fprintf(t.out, "%s: all %d networks are as its manifest says\n", s.Name, len(s.Networks))
+		}
+		if err == nil && bad {
+			return errNo
+		}
+		return err
+	}
+	return c
+}
+
+// verifyPacks hashes, and tries on request, the named packs or all.
+func verifyPacks(ctx context.Context, root string, names []string, try bool) ([]packState, error) {
+	packs, faults := models.Installed(root)
+	if len(packs) == 0 && faults == nil {
+		return nil, fmt.Errorf("verify packs in %s: %w", root, models.ErrNoPack)
+	}
+	var states []packState
+	for _, p := range packs {
+		if len(names) > 0 && !slices.Contains(names, p.Name) {
+			continue
+		}
+		s := describeInstalled(p, "")
+		if err := error(nil); try && s.Fault == "" {
+			if err = tflite.Probe(ctx, "", p.Dir); err != nil {
+				s.Fault = err.Error()
+			}
+		}
+		states = append(states, s)
+	}
+	for _, err := range joined(faults) {
+		states = append(states, packState{Name: "?", State: "damaged", Fault: err.Error()})
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(states, func(s packState) bool { return s.Name == name }) {
+			return nil, errors.Join(fmt.Errorf("verify %s: not installed in %s, or cannot be opened", name, root), faults)
+		}
+	}
+	return states, nil
+}
+
+// packsFlag declares --packs; the function gives the root after parsing.
+func packsFlag(fs *flag.FlagSet, t *terminal) func() string {
+	dir := fs.String("packs", "", "`folder` of the packs (default: $CYPHERFACE_PACKS, else packs/ beside the program)")
+	return func() string { return models.Root(*dir, t.getenv) }
+}
+
+// noArguments parses flags where nothing else may follow.
+func noArguments(t *terminal, fs *flag.FlagSet, args []string) error {
+	rest, err := parse(t, fs, args)
+	if err == nil && len(rest) > 0 {
+		fmt.Fprintf(t.err, "unexpected argument %q\n\n", rest[0])
+		fs.Usage()
+		return errUsage
+	}
+	return err
+}
