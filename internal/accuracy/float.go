@@ -48,11 +48,13 @@ func (f *floatImage) at(x, y float64) rgb {
 	x0, y0 := int(x), int(y)
 	x1, y1 := min(x0+1, f.w-1), min(y0+1, f.h-1)
 	fx, fy := x-float64(x0), y-float64(y0)
-	var c rgb
-	c = c.add(f.pix[y0*f.w+x0], (1-fx)*(1-fy))
-	c = c.add(f.pix[y0*f.w+x1], fx*(1-fy))
-	c = c.add(f.pix[y1*f.w+x0], (1-fx)*fy)
-	return c.add(f.pix[y1*f.w+x1], fx*fy)
+	a, b, c, d := &f.pix[y0*f.w+x0], &f.pix[y0*f.w+x1], &f.pix[y1*f.w+x0], &f.pix[y1*f.w+x1]
+	var out rgb
+	for k := range out {
+		top, bottom := a[k]+(b[k]-a[k])*fx, c[k]+(d[k]-c[k])*fx
+		out[k] = top + (bottom-top)*fy
+	}
+	return out
 }
 
 // shrink averages the picture down to a few cells.
@@ -70,6 +72,18 @@ func (f *floatImage) shrink(w, h int) *floatImage {
 				}
 			}
 			out.set(x, y, c)
+		}
+	}
+	return out
+}
+
+// stretch blows the picture up, smoothly.
+func (f *floatImage) stretch(w, h int) *floatImage {
+	out := newFloat(w, h)
+	for y := range h {
+		v := (float64(y)+0.5)/float64(h)*float64(f.h) - 0.5
+		for x := range w {
+			out.set(x, y, f.at((float64(x)+0.5)/float64(w)*float64(f.w)-0.5, v))
 		}
 	}
 	return out

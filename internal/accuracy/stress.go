@@ -9,12 +9,12 @@ import (
 
 // The frame of [Stress], and the width of the faces in it.
 const (
-	FrameWidth, FrameHeight      = 640, 480
-	MinFaceWidth, MaxFaceWidth   = 60, 220 // pixels
-	maxTurn                      = 25      // degrees, in the picture's plane
-	faceShare                    = 0.38    // of a portrait's width: that of the deep-funneled LFW images
-	feather                      = 0.08    // of a portrait's width, over which it fades into the background
-	backgroundCols, backgroundRs = 16, 12  // of the blurred background
+	FrameWidth, FrameHeight    = 640, 480
+	MinFaceWidth, MaxFaceWidth = 60, 220 // pixels
+
+	maxTurn   = 25   // degrees, in the picture's plane
+	faceShare = 0.38 // of a portrait's width: that of the deep-funneled LFW images
+	feather   = 0.08 // of a portrait's width, over which it fades into the background
 )
 
 // Stress makes of a portrait what a camera at a door sees: the face 60 to 220
@@ -22,7 +22,9 @@ const (
 // 640×480. Around the portrait its own colours go on, blurred. It takes the
 // face to stand in the middle of the portrait over 38 % of its width. Seed and
 // name decide everything, so a set is the same in whatever order it is made.
-func Stress(portrait image.Image, name string, seed uint64) *image.NRGBA {
+// The point is where the middle of the portrait came to lie: others may look
+// out of the same portrait.
+func Stress(portrait image.Image, name string, seed uint64) (*image.NRGBA, image.Point) {
 	rng := randFor(name, seed)
 	src := toFloat(portrait)
 	angle := (2*rng.Float64() - 1) * maxTurn * math.Pi / 180
@@ -31,34 +33,41 @@ func Stress(portrait image.Image, name string, seed uint64) *image.NRGBA {
 	cx := between(rng, 0.75*face, FrameWidth-0.75*face)
 	cy := between(rng, 0.9*face, FrameHeight-0.9*face)
 
-	out := newFloat(FrameWidth, FrameHeight)
-	background := src.shrink(backgroundCols, backgroundRs)
-	sin, cos := math.Sincos(-angle)
+	out := src.background()
+	sin, cos := math.Sincos(angle)
+	reach := math.Hypot(float64(src.w), float64(src.h)) / 2 * scale
 	sub := int(math.Ceil(1 / scale)) // samples a side: no aliasing when the face shrinks
-	for y := range FrameHeight {
-		for x := range FrameWidth {
-			back := background.at(
-				(float64(x)+0.5)/FrameWidth*backgroundCols-0.5,
-				(float64(y)+0.5)/FrameHeight*backgroundRs-0.5)
-			var front rgb
-			var cover float64
+	weight := 1 / float64(sub*sub)
+	for y := max(0, int(cy-reach)); y < min(FrameHeight, int(cy+reach)+1); y++ {
+		for x := max(0, int(cx-reach)); x < min(FrameWidth, int(cx+reach)+1); x++ {
+			back := out.pix[y*FrameWidth+x]
+			var p rgb
 			for i := range sub * sub {
 				fx := float64(x) + (float64(i%sub)+0.5)/float64(sub) - cx
 				fy := float64(y) + (float64(i/sub)+0.5)/float64(sub) - cy
-				sx := (cos*fx-sin*fy)/scale + float64(src.w)/2
-				sy := (sin*fx+cos*fy)/scale + float64(src.h)/2
-				c := src.cover(sx, sy)
-				if c > 0 {
-					front = front.add(src.at(sx-0.5, sy-0.5), c)
-					cover += c
+				sx := (cos*fx+sin*fy)/scale + float64(src.w)/2
+				sy := (cos*fy-sin*fx)/scale + float64(src.h)/2
+				cover := src.cover(sx, sy)
+				p = p.add(back, weight*(1-cover))
+				if cover > 0 {
+					p = p.add(src.at(sx-0.5, sy-0.5), weight*cover)
 				}
 			}
-			n := float64(sub * sub)
-			var p rgb
-			out.set(x, y, p.add(front, 1/n).add(back, 1-cover/n))
+			out.set(x, y, p)
 		}
 	}
-	return out.nrgba()
+	return out.nrgba(), image.Pt(int(cx), int(cy))
+}
+
+// background fills a frame with the colours of the portrait's rim, without a
+// ghost of the face in the middle.
+func (f *floatImage) background() *floatImage {
+	cells := f.shrink(4, 3)
+	for x := 1; x <= 2; x++ {
+		var c rgb
+		cells.set(x, 1, c.add(cells.pix[x], 0.5).add(cells.pix[2*4+x], 0.5))
+	}
+	return cells.stretch(FrameWidth, FrameHeight)
 }
 
 // randFor gives each image random numbers of its own.
