@@ -6,11 +6,9 @@ import (
 	"time"
 )
 
-// schema is the version of the data at rest that this program writes. A change
-// of what lies in a KV raises it and adds a step to migrations.
-const schema = 1
-
-// migrations[v] turns a store of version v+1 into one of version v+2.
+// migrations[v] turns a store of schema v+1 into one of schema v+2. Whoever
+// changes what lies in a KV adds a step; this program writes the schema after the
+// last one.
 var migrations = []func(KV) error{}
 
 const (
@@ -46,27 +44,31 @@ func Prepare(kv KV, opt Options) (*Layout, error) {
 		return nil, err
 	}
 	if b == nil {
-		l.info = Info{opt.Environment, NewUUID[DeviceID](), 1, schema}
+		l.info = Info{opt.Environment, NewUUID[DeviceID](), 1, 1 + len(migrations)}
 		return l, l.save(kv)
 	}
 	if err := json.Unmarshal(b, &l.info); err != nil {
 		return nil, fmt.Errorf("%w: read its description: %v", ErrDamaged, err)
 	}
-	return l, l.check(kv, opt.Environment)
+	if l.info.Environment != opt.Environment {
+		return nil, fmt.Errorf("%w of the %s environment, but of %s", ErrForeign, opt.Environment, l.info.Environment)
+	}
+	if l.info.Schema < 1 || l.info.Device == "" {
+		return nil, fmt.Errorf("%w: its description is incomplete", ErrDamaged)
+	}
+	return l, l.migrate(kv, migrations)
 }
 
-func (l *Layout) check(kv KV, env Environment) error {
-	switch v := l.info.Schema; {
-	case l.info.Environment != env:
-		return fmt.Errorf("%w of the %s environment, but of %s", ErrForeign, env, l.info.Environment)
-	case v > schema:
-		return fmt.Errorf("%w: it has schema %d and this program knows %d; install the newer program again", ErrNewer, v, schema)
-	case v < 1 || l.info.Device == "":
-		return fmt.Errorf("%w: its description is incomplete", ErrDamaged)
-	case v == schema:
+// migrate takes the steps that a store has not taken yet.
+func (l *Layout) migrate(kv KV, steps []func(KV) error) error {
+	have, want := l.info.Schema, 1+len(steps)
+	if have > want {
+		return fmt.Errorf("%w: it has schema %d and this program knows %d; install the newer program again", ErrNewer, have, want)
+	}
+	if have == want {
 		return nil
 	}
-	for _, step := range migrations[l.info.Schema-1:] {
+	for _, step := range steps[have-1:] {
 		if err := step(kv); err != nil {
 			return fmt.Errorf("migrate from schema %d: %w", l.info.Schema, err)
 		}

@@ -1,0 +1,135 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+)
+
+// everyKind makes an empty value of each type that is stored.
+var everyKind = []func() any{
+	func() any { return new(Merchant) }, func() any { return new(Account) }, func() any { return new(Key) },
+	func() any { return new(Secret) }, func() any { return new(Site) }, func() any { return new(Door) },
+	func() any { return new(Grant) }, func() any { return new(Device) }, func() any { return new(Person) },
+	func() any { return new(Crop) }, func() any { return new(Template) }, func() any { return new(Ticket) },
+	func() any { return new(Image) }, func() any { return new(Review) }, func() any { return new(Session) },
+	func() any { return new(Event) },
+}
+
+// FuzzDecode feeds stored bytes to every decoder: each says damaged, or reads a
+// value that it writes and reads again alike.
+func FuzzDecode(f *testing.F) {
+	at := time.Unix(1, 2).UTC()
+	for _, rec := range []any{
+		&Person{ID: "p", Merchant: "m", Email: "e", EnrolledAt: at}, &Template{ID: "t", Vector: []float32{1, 2}},
+		&Crop{ID: "c", Image: []byte("x"), Landmarks: []Point{{1, 2}}}, &Session{ID: "s", Expires: at},
+		&Event{Seq: 1, Change: &Change{Kind: KindPerson}, Counters: map[string]float64{"n": 1}},
+		&Grant{ID: "g", Schedule: []Window{{Days: []time.Weekday{1}}}},
+	} {
+		b, err := encode(rec)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+		f.Add(b[:len(b)-1])
+	}
+	f.Add([]byte{formatJSON, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
+	f.Add([]byte{2, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, make := range everyKind {
+			rec := make()
+			if err := decode(b, rec); err != nil {
+				if !errors.Is(err, ErrDamaged) {
+					t.Fatalf("decode %T: error %v, want ErrDamaged", rec, err)
+				}
+				continue
+			}
+			once, err := encode(rec)
+			if err != nil {
+				continue // a time that JSON reads and does not write
+			}
+			again := make()
+			if err := decode(once, again); err != nil {
+				t.Fatalf("decode what was encoded of %T: %v", rec, err)
+			}
+			if twice, err := encode(again); err != nil || !bytes.Equal(once, twice) {
+				t.Fatalf("%T is written as %q and then as %q, %v", rec, once, twice, err)
+			}
+		}
+	})
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	good, err := encode(&Template{ID: "t", Vector: []float32{1, 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	person, err := encode(&Person{ID: "p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		b   []byte
+		rec any
+	}{
+		"empty":           {nil, new(Person)},
+		"other format":    {append([]byte{9}, person[1:]...), new(Person)},
+		"cut header":      {person[:10], new(Person)},
+		"cut vector":      {good[:len(good)-1], new(Template)},
+		"bytes too many":  {append(bytes.Clone(person), 'x'), new(Person)},
+		"header not JSON": {[]byte{formatJSON, 1, '{'}, new(Person)},
+	} {
+		if err := decode(tt.b, tt.rec); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: error %v, want ErrDamaged", name, err)
+		}
+	}
+}
+
+// TestNewerFields: a field that a later version added does no harm to this one.
+func TestNewerFields(t *testing.T) {
+	var p Person
+	err := decode(append([]byte{formatJSON, 23}, `{"id":"p","badge":"007"}`[:23]...), &p)
+	if err == nil {
+		t.Fatal("a cut header was read")
+	}
+	if err := decode(append([]byte{formatJSON, 24}, `{"id":"p","badge":"007"}`...), &p); err != nil || p.ID != "p" {
+		t.Errorf("read %+v, %v", p, err)
+	}
+}
+
+func TestFloats(t *testing.T) {
+	v := []float32{0, 1, -1, math.MaxFloat32, math.SmallestNonzeroFloat32, float32(math.Inf(-1))}
+	b := appendFloats(nil, v)
+	if want := []byte{0, 0, 128, 63}; !bytes.Equal(b[4:8], want) {
+		t.Errorf("1 lies as %v, want little-endian %v", b[4:8], want)
+	}
+	if got, err := parseFloats(b); err != nil || !slices.Equal(got, v) {
+		t.Errorf("read %v, %v, want %v", got, err, v)
+	}
+}
+
+func TestChangedFields(t *testing.T) {
+	old := Template{ID: "t", Space: "a", Crops: 1, Vector: []float32{1}}
+	for name, tt := range map[string]struct {
+		edit func(*Template)
+		want []string
+	}{
+		"nothing":       {func(*Template) {}, nil},
+		"meta":          {func(t *Template) { t.Rev, t.Updated = 9, time.Unix(1, 0) }, nil},
+		"a field":       {func(t *Template) { t.Crops = 2 }, []string{"crops"}},
+		"vector, space": {func(t *Template) { t.Vector, t.Space = []float32{2}, "b" }, []string{"data", "space"}},
+	} {
+		changed := old
+		tt.edit(&changed)
+		a, err1 := encode(&old)
+		b, err2 := encode(&changed)
+		got, err3 := changedFields(a, b)
+		if err := errors.Join(err1, err2, err3); err != nil || !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: %v, %v, want %v", name, got, err, tt.want)
+		}
+	}
+}
