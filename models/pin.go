@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 )
@@ -57,12 +58,25 @@ func Pin(ctx context.Context, path string, find Finder, run func(context.Context
 	}
 	a.Golden.Tolerance = m.Golden.Tolerance
 	m.Golden = a.Golden
+	m.Golden.Mates, m.Golden.Strangers = round(a.Golden.Mates), round(a.Golden.Strangers)
 	for r, values := range a.Networks {
 		n := m.Networks[r]
-		n.Golden = values
+		n.Golden = rounded(values)
 		m.Networks[r] = n
 	}
 	return m, m.save(path)
+}
+
+// round keeps five decimals: more would only differ from processor to
+// processor.
+func round(v float64) float64 { return math.Round(v*1e5) / 1e5 }
+
+func rounded(values []float64) []float64 {
+	out := make([]float64, len(values))
+	for i, v := range values {
+		out[i] = round(v)
+	}
+	return out
 }
 
 // PinCalibration writes the calibration in the file from into the manifest at
