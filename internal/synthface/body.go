@@ -2,9 +2,13 @@ package synthface
 
 import "math"
 
+// shoulders is how far the body is lifted towards the head, in cm.
+const shoulders = 1.8
+
 // clothField is the distance to the clothed body, in head space at rest. p is
 // mirrored to x ≥ 0.
 func (t *traits) clothField(p vec) float64 {
+	p.Y -= shoulders
 	d := limb(p, vec{2, -21.5, -4}, vec{16, -25.5, -5}, 4.6, 5)
 	d = blend(d, ellipsoid(p, vec{0, -43, -4}, vec{17.5, 25, 9.5}), 3.5)
 	d = blend(d, ellipsoid(p, vec{0, -76, -4}, vec{15.5, 28, 9}), 6)
@@ -23,19 +27,16 @@ func (t *traits) neckline(p vec) (open, rim float64) {
 	if t.pattern == 2 { // a shirt: a v to the first button, and a stiff collar
 		open = limb(p, vec{0, -16, 0}, vec{0, -23, 7}, t.neckR*.9, .3)
 		q := p.sub(c)
-		ring := math.Hypot(math.Hypot(q.X, q.Z*.95)-r+.25*(q.Y-.5), math.Max(0, math.Abs(q.Y-.3+.1*q.Z)-1.5)) - .28
+		ring := math.Hypot(math.Hypot(q.X, q.Z*.95)-r+.25*(q.Y-.5), max(0, math.Abs(q.Y-.3+.1*q.Z)-1.4)) - .6
 		return open, carve(ring, limb(p, vec{0, -14, 6}, vec{0, -20, 6}, 1.4, .5), .3)
 	}
 	q := p.sub(c)
 	q.Y += .28*q.Z + .4 // lower in front
 	open = math.Hypot(q.X, q.Z) - r
-	if q.Y < -4 {
-		open = math.Max(open, -4-q.Y)
-	}
-	thick := .42
+	thick, depth := .62, 4.
 	if t.pattern == 3 { // a hood lying on the shoulders
-		thick = 1.7
+		thick, depth = 1.7, .8
 		r += 1.1
 	}
-	return open, math.Hypot(math.Hypot(q.X, q.Z)-r, q.Y+.4) - thick
+	return max(open, -depth-q.Y), math.Hypot(math.Hypot(q.X, q.Z)-r, q.Y+.4) - thick
 }

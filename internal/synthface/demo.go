@@ -2,50 +2,266 @@ package synthface
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"image"
+	"log/slog"
 	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
+)
+
+// Errors to branch on.
+var (
+	ErrClosed = errors.New("demo camera closed")
+	ErrQuery  = errors.New("demo camera parameter not usable")
 )
 
 // DemoOptions are what a demo camera needs besides its query. The zero value
 // works.
 type DemoOptions struct {
-	// Progress is told, from a background goroutine, how many of the cast's
-	// clips are ready. May be nil.
+	// Progress is told, from a background goroutine, how many of the clips are
+	// ready. May be nil.
 	Progress func(ready, total int)
+	// Log tells of clips that cannot be kept; nil discards.
+	Log *slog.Logger
+}
+
+// DemoFrame is one frame of the demo camera.
+type DemoFrame struct {
+	Image   *image.YCbCr // 4:2:0; valid until the next call of Next
+	Time    time.Time    // when it was due
+	Seq     uint64       // counts the frames handed out: 1, 2, 3 …
+	Dropped uint64       // frames since opening that nobody fetched in time
 }
 
 // Demo is a camera that sees the cast. Next is for one goroutine; Ask and
 // Close may be called from others.
-type Demo struct{}
+type Demo struct {
+	set    settings
+	log    *slog.Logger
+	cache  *clipCache
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when the background work is over
+	wake   chan struct{} // tells the background that a clip is missing
 
-// DemoFrame is one frame of the demo camera.
-type DemoFrame struct {
-	Image   *image.YCbCr // valid until the next call of Next
-	Time    time.Time    // when it was due
-	Dropped uint64       // frames that nobody fetched in time, in all
+	mu    sync.Mutex
+	asked Act // Empty: nothing
+
+	// For Next alone.
+	play    playback
+	started time.Time
+	tick    int64 // of the next frame
+	seq     uint64
+	dropped uint64
 }
 
-// OpenDemo opens the demo camera with its clips cached in cacheDir. It knows
-// the query parameters
+// OpenDemo opens the demo camera with its clips cached in cacheDir, a folder
+// that is made where it is missing. It knows the query parameters
 //
-//	person=3        only the third of the cast (from 1), or by name: person=Ada
+//	person=3        only the third of the cast, or by name: person=Ada
 //	fps=10          frames per second, 1 to 30
-//	size=640x480    frame size
+//	size=640x480    frame size, 64x48 to 1920x1440
 //	room=1          another hallway
+//	attack=print    they hold up a photograph instead (also bent, screen)
 //
-// An unknown parameter is an error. Frames come in real time from the first
-// moment: a person is in view at once where their clips are in the cache, and
-// the empty hallway is seen while they are being rendered.
+// Others and unusable values are ErrQuery. Frames come in real time from the
+// first moment. Where the clips are in the cache somebody is in view at once;
+// otherwise the hallway is empty until the first visitor has been rendered, a
+// few seconds later, and the rest of the cast is rendered while they play.
 func OpenDemo(ctx context.Context, cacheDir string, query url.Values, opt DemoOptions) (*Demo, error) {
-	return &Demo{}, nil
+	set, err := parseQuery(query)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := openCache(cacheDir, defaultCacheLimit)
+	if err != nil {
+		return nil, err
+	}
+	d := &Demo{set: set, log: opt.Log, cache: cache, ended: make(chan struct{}), wake: make(chan struct{}, 1)}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	hall := set.key(nil, Empty)
+	empty, err := cache.fetch(ctx, hall, func(ctx context.Context) (clip, error) { return film(ctx, hall, nil, func() {}) })
+	if err != nil {
+		return nil, fmt.Errorf("open demo camera: %w", err)
+	}
+	d.play = playback{demo: d, empty: empty, clip: empty}
+	d.play.begin()
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	d.cancel = cancel
+	go func() {
+		defer close(d.ended)
+		d.prepare(background, opt.Progress)
+	}()
+	return d, nil
 }
 
-// Next waits until the next frame is due and returns it.
+// Close stops the rendering in the background and waits for its end. Next then
+// returns ErrClosed. It may be called again.
+func (d *Demo) Close() error {
+	d.cancel()
+	<-d.ended
+	return nil
+}
+
+// Ask has the visitor do something, Turn to OpenMouth, as soon as they stand
+// before the camera and have ended what they are doing. A later Ask replaces
+// one that is waiting. The first time it is rendered meanwhile.
+func (d *Demo) Ask(a Act) error {
+	if a < Turn || a == Leave || a > OpenMouth {
+		return fmt.Errorf("ask for %s: it is not an answer to a challenge", a)
+	}
+	d.mu.Lock()
+	d.asked = a
+	d.mu.Unlock()
+	d.poke()
+	return nil
+}
+
+func (d *Demo) pending() Act {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked
+}
+
+// answered forgets the act that was asked for, unless another one was since.
+func (d *Demo) answered(a Act) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.asked == a {
+		d.asked = Empty
+	}
+}
+
+// Next waits until the next frame is due and returns it. Frames whose time has
+// passed are skipped and counted.
 func (d *Demo) Next(ctx context.Context) (DemoFrame, error) {
-	<-ctx.Done()
-	return DemoFrame{}, ctx.Err()
+	select {
+	case <-d.ended:
+		return DemoFrame{}, ErrClosed
+	default:
+	}
+	if d.started.IsZero() {
+		d.started = time.Now()
+	}
+	due, err := d.wait(ctx)
+	if err != nil {
+		return DemoFrame{}, err
+	}
+	img, err := d.play.frame()
+	if err != nil {
+		return DemoFrame{}, err
+	}
+	d.seq++
+	return DemoFrame{Image: img, Time: due, Seq: d.seq, Dropped: d.dropped}, nil
 }
 
-// Close stops the rendering in the background and waits for its end.
-func (d *Demo) Close() error { return nil }
+// wait sleeps until the next tick, steps over those that have passed, and says
+// when it was.
+func (d *Demo) wait(ctx context.Context) (time.Time, error) {
+	period := time.Second / time.Duration(d.set.fps)
+	due := d.started.Add(time.Duration(d.tick) * period)
+	timer := time.NewTimer(time.Until(due))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return due, context.Cause(ctx)
+	case <-d.ended:
+		return due, ErrClosed
+	}
+	if late := int64(time.Since(due) / period); late > 0 {
+		for range min(late, int64(10*d.set.fps)) { // longer ago does not matter
+			d.play.step()
+		}
+		d.tick += late
+		d.dropped += uint64(late)
+		due = due.Add(time.Duration(late) * period)
+	}
+	d.tick++
+	return due, nil
+}
+
+// prepare keeps all clips in the cache: it renders what is missing, and looks
+// again whenever the player misses one.
+func (d *Demo) prepare(ctx context.Context, progress func(ready, total int)) {
+	for {
+		keys := d.set.script()
+		for i, k := range keys {
+			if err := d.ready(ctx, k, k.person != d.set.cast[0].Seed); err != nil {
+				if ctx.Err() != nil {
+					return
+				}
+				d.log.Warn("demo clip not kept", "file", k.file(), "err", err)
+			}
+			if progress != nil {
+				progress(i+1, len(keys))
+			}
+			if err := d.answerAhead(ctx); err != nil && ctx.Err() != nil {
+				return
+			}
+		}
+		d.cache.prune(d.set.wanted)
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.wake:
+		}
+	}
+}
+
+// ready makes sure that one clip is in the cache. Gently means at half speed,
+// to leave the processor to those who use the camera.
+func (d *Demo) ready(ctx context.Context, k clipKey, gently bool) error {
+	rest := func() {}
+	if gently {
+		last := time.Now()
+		rest = func() {
+			pause(ctx, min(time.Since(last), time.Second))
+			last = time.Now()
+		}
+	}
+	_, err := d.cache.fetch(ctx, k, func(ctx context.Context) (clip, error) { return film(ctx, k, d.set.person(k), rest) })
+	return err
+}
+
+// answerAhead renders what was asked for, before the rest of the cast.
+func (d *Demo) answerAhead(ctx context.Context) error {
+	a := d.pending()
+	if a == Empty {
+		return nil
+	}
+	for _, p := range d.set.cast {
+		if err := d.ready(ctx, d.set.key(p, a), false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// poke has the background look for missing clips.
+func (d *Demo) poke() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// cached says whether a clip's file is there.
+func (c *clipCache) cached(k clipKey) bool {
+	_, err := os.Stat(filepath.Join(c.dir, k.file()))
+	return err == nil
+}

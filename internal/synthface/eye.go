@@ -8,13 +8,13 @@ import "math"
 func (t *traits) aperture(u, v, blink float64) (inside, below float64) {
 	w := t.eyeW
 	bow := clamp(1-sq(u/w), 0, 1)
-	low := -t.eyeOpen * .73 * mix(math.Sqrt(bow), bow, .6)
+	low := -t.eyeOpen * .68 * mix(math.Sqrt(bow), bow, .6)
 	bow = clamp(1-sq((u+.08)/w), 0, 1)
 	top := t.eyeOpen * 1.07 * mix(math.Sqrt(bow), bow, .35)
 	top = mix(top, low, blink)
-	inside = math.Min(top-v, v-low)
+	inside = min(top-v, v-low)
 	if a := math.Abs(u); a > w {
-		inside = math.Min(inside, w-a)
+		inside = min(inside, w-a)
 	}
 	return inside, top - v
 }
@@ -24,12 +24,12 @@ func (t *traits) eyeball(u, v, inside, below, side float64, e *Expression) vec {
 	gu, gv := u-side*.32*e.GazeX, v-.22*e.GazeY
 	r := math.Hypot(gu, gv)
 	white := vec{.70, .67, .645}.lerp(vec{.60, .36, .33}, .55*smooth(.6, 1, math.Abs(u)))
-	const iris = .43
+	const iris = .5
 	ray := noise(vec{math.Atan2(gv, gu) * 6, r * 5, float64(t.seed % 64)})
 	c := t.iris.mul(1.25 + .45*ray + .5*smooth(iris, iris*.4, r))
 	c = c.mul(1 - .65*smooth(iris*.78, iris, r))
 	c = white.lerp(c, smooth(iris+.035, iris-.035, r))
-	c = c.lerp(vec{.004, .004, .004}, smooth(.185, .15, r))
+	c = c.lerp(vec{.004, .004, .004}, smooth(.205, .165, r))
 	c = c.mul(.38 + .62*smooth(-.02, .24, below)) // the shadow of the upper lid
 	c = c.mul(.5 + .5*smooth(-.02, .06, inside))
 	// A window in the cornea: the light that makes eyes look alive.
@@ -48,7 +48,7 @@ func (t *traits) aroundEye(c vec, p vec, sx float64, e *Expression) vec {
 	bag := bump(q.Y+1.25-.07*q.X*q.X, .2) * bump(q.X+.2, 1.2)
 	c = c.mul(1 - (.04+.16*t.age)*bag)
 	if crow := t.age - .45; crow > 0 {
-		lines := math.Max(0, math.Sin(math.Atan2(q.Y, q.X-1.2)*14)) * smooth(1.5, 1.9, q.X) * smooth(3, 2.2, q.X) * smooth(1.3, .6, math.Abs(q.Y))
+		lines := max(0, math.Sin(math.Atan2(q.Y, q.X-1.2)*14)) * smooth(1.5, 1.9, q.X) * smooth(3, 2.2, q.X) * smooth(1.3, .6, math.Abs(q.Y))
 		c = c.mul(1 - .25*crow*lines)
 	}
 	u, v := q.X/t.eyeR, q.Y/t.eyeR
@@ -76,7 +76,7 @@ func (t *traits) brow(c vec, p vec, sx float64) vec {
 	if along < -.2 || along > 1.3 {
 		return c
 	}
-	mid := t.browY + .1 + t.browTilt*2*(along-.3) + t.browArch*2.4*along*(1-along) - .45*smooth(.65, 1.1, along)
+	mid := t.browY + .1 + t.browTilt*2*(along-.3) + t.browArch*2.8*along*(1-along) - .22*smooth(.65, 1.1, along)
 	half := t.browT * (1.2 - .8*smooth(.3, 1.05, along))
 	off := (p.Y - mid) / half
 	if math.Abs(off) > 2 {

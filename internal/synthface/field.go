@@ -11,9 +11,9 @@ import "math"
 func blend(a, b, k float64) float64 {
 	h := k - math.Abs(a-b)
 	if h <= 0 {
-		return math.Min(a, b)
+		return min(a, b)
 	}
-	return math.Min(a, b) - h*h/(4*k)
+	return min(a, b) - h*h/(4*k)
 }
 
 // carve removes b from a with an edge rounded over width k.
@@ -24,7 +24,7 @@ func ellipsoid(p, c, r vec) float64 {
 	x, y, z := (p.X-c.X)/r.X, (p.Y-c.Y)/r.Y, (p.Z-c.Z)/r.Z
 	k0 := math.Sqrt(x*x + y*y + z*z)
 	if k0 < 1e-6 {
-		return -math.Min(r.X, math.Min(r.Y, r.Z))
+		return -min(r.X, min(r.Y, r.Z))
 	}
 	x, y, z = x/r.X, y/r.Y, z/r.Z
 	return k0 * (k0 - 1) / math.Sqrt(x*x+y*y+z*z)

@@ -13,13 +13,13 @@ func (t *traits) hairField(p vec, sx float64) (d, inside float64) {
 	}
 	skull := t.cranium(p)
 	rise := smooth(-.2, 2.2, inside)
-	d = skull - t.volume(p, sx)*rise + .3*(1-rise)
-	if skull < 2 {
+	d = skull - t.volume(p, sx)*rise + .1*(1-rise)
+	if skull < 5 {
 		d += t.locks(p, sx) * rise
 	}
 	if hanging := t.hanging(p, sx); hanging < d {
 		if hanging < .5 {
-			inside = math.Max(inside, 1.2)
+			inside = max(inside, 1.2)
 		}
 		d = blend(d, hanging, .8)
 	} else {
@@ -52,20 +52,20 @@ func (t *traits) hairLineAt(p vec, sx float64) float64 {
 	ring := math.Sqrt(math.Sqrt(ex*ex+ey*ey)) - 1
 	in := ring*5 - t.recede*bump(p.X-3.6, 1.6)*smooth(2, 6, p.Y)
 	if t.style == scarf {
-		return math.Max(in, 1-p.Z)
+		return max(in, 1-p.Z)
 	}
 	back := 1.6 - p.Z
 	if t.style < bob || t.style == bun {
 		// Sideburns to the middle of the ear, the ear and the nape bare.
-		back = math.Min(1.9-1.6*smooth(-.5, -3, p.Y)-p.Z, 9)
-		in = math.Max(in, back)
-		in = math.Min(in, p.Y+3.2+.35*math.Max(0, -p.Z-1))
+		back = min(1.9-1.6*smooth(-.5, -3, p.Y)-p.Z, 9)
+		in = max(in, back)
+		in = min(in, p.Y+3.2+.1*max(0, -p.Z-1))
 		if p.X > 4.5 {
-			in = math.Min(in, math.Hypot(p.Y+1.9, (p.Z+.5)*1.15)-3.1)
+			in = min(in, math.Hypot(p.Y+1.9, (p.Z+.5)*1.15)-3.1)
 		}
 		return in
 	}
-	return math.Max(in, back)
+	return max(in, back)
 }
 
 // volume is how thick the hair lies on the skull at p.
@@ -75,7 +75,7 @@ func (t *traits) volume(p vec, sx float64) float64 {
 		return t.hairT * (.55 + .6*smooth(3, 8, p.Y))
 	case parted:
 		side := smooth(-5, 4, sx*math.Copysign(1, t.slant))
-		furrow := .5 * bump(sx*math.Copysign(1, t.slant)+2.6, .5) * smooth(4, 7, p.Y)
+		furrow := .25 * bump(sx*math.Copysign(1, t.slant)+2.6, .5) * smooth(4, 7, p.Y)
 		return t.hairT*(.35+.4*side+.5*smooth(3, 8, p.Y)) - furrow
 	case swept:
 		return t.hairT * (.3 + smooth(1, 7, p.Y)*(.8+.3*smooth(-2, 6, p.Z)))
@@ -91,7 +91,7 @@ func (t *traits) volume(p vec, sx float64) float64 {
 func (t *traits) locks(p vec, sx float64) float64 {
 	switch t.style {
 	case curly:
-		return .3*noise(p.mul(1.1).add(t.grain)) + .14*noise(p.mul(2.8))
+		return .2*noise(p.mul(1.1).add(t.grain)) + .05*noise(p.mul(2.6))
 	case cropped, scarf:
 		return .03 * noise(p.mul(3))
 	case bun:

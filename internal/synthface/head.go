@@ -33,7 +33,7 @@ func (t *traits) skull(p vec) float64 {
 	w := t.width
 	d := t.cranium(p)
 	d = blend(d, ellipsoid(p, vec{0, (t.chinY + 4.4) / 2, 1.6}, vec{6.2 * w, (4.4 - t.chinY) / 2, 6.9}), 1.6)
-	d = blend(d, limb(p, vec{t.jawW * w, -6.6, .8}, vec{t.chinW * .6, t.chinY + 1.3, t.chinZ - .6}, 1.3, 1.15), 1.8)
+	d = blend(d, limb(p, vec{t.jawW * w, -6.2, .8}, vec{t.chinW * .6, t.chinY + 1.3, t.chinZ - .6}, 1.25, 1.15), 1.8)
 	d = blend(d, ellipsoid(p, vec{0, t.chinY + 1.35, t.chinZ}, vec{t.chinW, 1.35, 1.5}), 1.1)
 	d = blend(d, ellipsoid(p, vec{4.5 * w, -2.4, 5}, vec{t.cheekBone, 1.5, t.cheekBone}), 1.8)
 	d = blend(d, ellipsoid(p, vec{3.6 * w, -5.2, 4.7}, vec{1.8 + t.cheek, 2.2, 2 + t.cheek*.8}), 1.8)
@@ -59,8 +59,8 @@ func (t *traits) withNose(p vec, d float64) float64 {
 	tip.Z -= t.noseTip
 	n := blend(limb(p, t.noseRoot, mid, t.noseBridge*.9, t.noseBridge), limb(p, mid, tip, t.noseBridge, t.noseTip), .3)
 	n = blend(n, t.noseWing(p), .9)
-	n = blend(n, limb(p, vec{0, t.noseY - .3, t.noseZ - 1}, vec{0, t.noseY - 1 - t.tipUp, 8.3}, .35, .4), .4)
-	d = blend(d, n, 1.15)
+	n = blend(n, limb(p, vec{0, t.noseY - .3, t.noseZ - 1}, vec{0, t.noseY - .8 - t.tipUp, 8.2}, .35, .3), .4)
+	d = blend(d, n, 1.6)
 	return carve(d, t.nostril(p, 1), .22)
 }
 
@@ -80,7 +80,7 @@ func (t *traits) laughLine(p vec) float64 {
 const lipZ = 8.75
 
 func (t *traits) withLips(p vec, d float64) float64 {
-	d = carve(d, t.laughLine(p)+.25, .6+.4*t.age)
+	d = carve(d, t.laughLine(p)+.34, 1+.3*t.age)
 	d = blend(d, limb(p, vec{.35, t.mouthY + t.lipU*.75, lipZ}, vec{t.mouthW, t.mouthY + .05, lipZ - 1.25}, t.lipU, .13), .3)
 	d = blend(d, limb(p, vec{0, t.mouthY - t.lipL*.75, lipZ - .1}, vec{t.mouthW * .96, t.mouthY - .05, lipZ - 1.25}, t.lipL, .13), .3)
 	// The groove where the lips meet; opened by moving what is below it.
@@ -103,12 +103,12 @@ func (t *traits) beardMask(p vec) float64 {
 	low := smooth(0, 1.6, -5.7-p.Y-.35*(p.X-2.5))
 	side := smooth(-.8, .6, p.X-5) * smooth(.5, -1.5, p.Y) * smooth(.3, 1.5, p.Z) * smooth(5.4, 3.8, p.Z)
 	moustache := smooth(.55, 0, math.Abs(p.Y-(t.mouthY+1.05-.12*p.X))-.3) * smooth(3.4, 2.4, p.X)
-	m := math.Max(math.Max(low, side), moustache)
+	m := max(max(low, side), moustache)
 	switch t.beardStyle {
 	case 1:
 		m = moustache
 	case 2:
-		m = math.Max(moustache, low*smooth(3.6, 2.4, p.X))
+		m = max(moustache, low*smooth(3.6, 2.4, p.X))
 	}
 	m *= smooth(.85, 1.25, math.Hypot(p.X/(t.mouthW+.2), (p.Y-t.mouthY)/.95))
 	under := smooth(-10.5, -9, p.Y)

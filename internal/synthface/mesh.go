@@ -24,7 +24,7 @@ type band struct{ upTo, step float64 }
 func axis(from float64, bands ...band) []float64 {
 	at := []float64{from}
 	for _, b := range bands {
-		n := math.Max(1, math.Round((b.upTo-from)/b.step))
+		n := max(1, math.Round((b.upTo-from)/b.step))
 		for i := 1.0; i <= n; i++ {
 			at = append(at, from+(b.upTo-from)*i/n)
 		}

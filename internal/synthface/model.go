@@ -38,8 +38,8 @@ func headGrid() grid {
 
 func bodyGrid() grid {
 	return grid{
-		x: axis(-29, band{-9, 1.1}, band{9, .6}, band{29, 1.1}),
-		y: axis(-100, band{-30, 1.7}, band{-13, .5}),
+		x: axis(-29, band{-9, 1.1}, band{9, .5}, band{29, 1.1}),
+		y: axis(-100, band{-30, 1.7}, band{-24, .8}, band{-11, .4}),
 		z: axis(-17, band{-2, 1.1}, band{11, .7}),
 	}
 }
@@ -53,12 +53,12 @@ func newModel(t *traits) *model {
 			return d
 		}
 		h, _ := t.hairField(mirrored(p), p.X)
-		return math.Min(d, h)
+		return min(d, h)
 	}
 	cloth := func(p vec) float64 { return t.clothField(mirrored(p)) }
 	all := func(p vec) float64 {
 		if p.Y < -9 {
-			return math.Min(head(p), cloth(p))
+			return min(head(p), cloth(p))
 		}
 		return head(p)
 	}
@@ -67,8 +67,8 @@ func newModel(t *traits) *model {
 	h.follow = make([]float32, len(h.pos))
 	for i, p := range h.pos {
 		d, inside := t.hairField(mirrored(p), p.X)
-		if bare := skin(p); d > bare+.1 && inside > -.3 {
-			inside = -.3 // skin that shows inside the hair line
+		if d > skin(p)+.1 && t.cranium(mirrored(p)) > .4 {
+			inside = -2 // not on the scalp: the neck, the ears
 		}
 		h.hair[i] = float32(inside)
 		h.follow[i] = float32(smooth(-8.5, -17, p.Y))
@@ -92,7 +92,7 @@ func openness(m *mesh, field func(vec) float64) []float32 {
 		for i := b * block; i < min((b+1)*block, len(m.pos)); i++ {
 			shut, weight := 0.0, 1.0
 			for _, h := range [...]float64{.3, .7, 1.4, 2.6} {
-				shut += math.Max(0, h-field(m.pos[i].addScaled(m.nrm[i], h))) * weight
+				shut += max(0, h-field(m.pos[i].addScaled(m.nrm[i], h))) * weight
 				weight *= .55
 			}
 			open[i] = float32(clamp(1-.5*shut, .12, 1))
@@ -113,7 +113,7 @@ func (t *traits) spectacles() *part {
 			rim = append(rim, vec{side * (c.X + q.X), c.Y + q.Y, c.Z - .14*q.X})
 		}
 		p.tube(rim, .13)
-		hinge := vec{side * 6.9 * t.width, .55, 8.1}
+		hinge := vec{side * 6.7 * t.width, .55, 8.1}
 		p.tube([]vec{{side * (c.X + t.glassR*.93), .5, 9.15}, hinge, {side * 7.9 * t.width, .7, -1.5}}, .13)
 	}
 	in := t.rimPoint(math.Pi * .93)

@@ -14,8 +14,8 @@ type surface struct {
 }
 
 // head paints skin, eyes and hair at p of head space.
-func (s *posed) head(p, normal vec, inside float64, st *stance) surface {
-	t, e := s.traits, &s.subject.Expression
+func (s *posed) head(p, normal vec, inside float64) surface {
+	t, e, st := s.traits, &s.subject.Expression, &s.stance
 	sx := p.X
 	p.X = math.Abs(p.X)
 	out := surface{normal: normal, shine: .13, gloss: 20, flesh: true}
@@ -54,7 +54,7 @@ func (t *traits) complexion(p vec, sx float64) vec {
 	if p.X > 7 {
 		red += .5
 	}
-	red *= (.2 + .5*t.ruddy) * smooth(0, 4, math.Max(p.Z, p.X-3))
+	red *= (.2 + .5*t.ruddy) * smooth(0, 4, max(p.Z, p.X-3))
 	c = c.times(vec{1 - .03*red, 1 - .24*red, 1 - .22*red})
 	if t.freckles > 0 && p.Z > 3 {
 		f := smooth(.42, .68, noise(ps.mul(2.9).add(t.grain)))
@@ -76,11 +76,11 @@ func (t *traits) nose(c vec, p vec) vec {
 
 func (t *traits) wrinkles(c vec, p vec) vec {
 	if p.Y < 0 {
-		return c.mul(1 - (.03+.2*t.age)*smooth(.2, -.2, t.laughLine(p)))
+		return c.mul(1 - (.03+.14*t.age)*smooth(.4, -.25, t.laughLine(p)))
 	}
 	if t.age > .4 && p.Y > 2.6 {
 		wave := math.Sin(p.Y*4.6+.5*math.Cos(p.X*.7)) - .3
-		c = c.mul(1 - .16*(t.age-.4)*math.Max(0, wave)*smooth(5, 3, p.X)*smooth(2.6, 3.2, p.Y)*smooth(6.5, 5.5, p.Y))
+		c = c.mul(1 - .16*(t.age-.4)*max(0, wave)*smooth(5, 3, p.X)*smooth(2.6, 3.2, p.Y)*smooth(6.5, 5.5, p.Y))
 	}
 	return c
 }
@@ -88,23 +88,23 @@ func (t *traits) wrinkles(c vec, p vec) vec {
 // lips paints the red of the lips and, between them, the open mouth.
 func (t *traits) lips(c vec, p vec, sx float64, e *Expression, out *surface) vec {
 	w := t.mouthW + .1
-	y := p.Y - t.mouthY
+	y := p.Y - t.mouthY - .16*sq(p.X/w)
 	if p.X > w+.5 || math.Abs(y) > 2.2 || p.Z < 5 {
 		return c
 	}
 	bow := clamp(1-sq(p.X/w), 0, 1)
 	cupid := -.12*bump(p.X, .35) + .08*bump(p.X-.7, .5)
-	top := t.lipU*1.75*math.Pow(bow, .75) + cupid*bow + .03
-	low := t.lipL*1.8*math.Pow(bow, .6) + .03
+	top := t.lipU*1.75*math.Pow(bow, .85) + cupid*bow + .03
+	low := t.lipL*1.8*math.Pow(bow, .85) + .03
 	red := 0.0
 	if p.X < w {
 		red = smooth(.13, -.1, y-top) * smooth(.13, -.1, -y-low)
 	}
 	c = c.lerp(t.lip.mul(1+.06*noise(vec{sx * 6, p.Y, 0})), red*.88)
 	out.shine += .12 * red * (1 + t.makeUp)
-	if e.Mouth > 0 && math.Abs(y) < .11 && p.X < w-.1 {
+	if e.Mouth > 0 && math.Abs(y) < .2 && p.X < w-.1 {
 		c = vec{.055, .012, .012}
-		if y > .03 && p.X < w*.75 {
+		if y > .08 && p.X < w*.75 {
 			c = vec{.62, .59, .53} // the upper teeth
 		}
 		out.shine = .02
@@ -150,13 +150,14 @@ func (t *traits) hairOn(out *surface, p vec, sx, inside float64, st *stance) {
 		coarse = noise(vec{sx*2.6 + lean*p.Y*.3, p.Y * .35, p.Z * 1.3}.add(t.grain))
 		fine = noise(vec{sx*9 + lean*p.Y, p.Y * .8, p.Z * 4})
 	}
-	ragged := .28*fine + .22*coarse
-	k := smooth(-.45, .55, inside+ragged)
+	ragged := .22*fine + .2*coarse
+	k := smooth(-.5, .7, inside+ragged)
 	if t.style == shaved {
 		k *= .3
 	}
 	tone := t.hair.mul(1 + .22*coarse + .22*fine)
 	out.colour = out.colour.lerp(tone, k)
+	out.shine *= 1 - k
 	if k < .5 {
 		return
 	}

@@ -19,6 +19,7 @@ type corner struct {
 type posed struct {
 	*part
 	subject *Subject
+	stance  stance
 	traits  *traits
 	print   *texture
 	corners []corner
@@ -33,7 +34,7 @@ func (s *Scene) lens() lens {
 }
 
 func (l lens) project(p vec) Point {
-	z := math.Max(-p.Z, 1)
+	z := max(-p.Z, 1)
 	return Point{l.cx + l.focal*p.X/z, l.cy - l.focal*p.Y/z}
 }
 
@@ -64,7 +65,7 @@ func (s *stance) withBody(p vec) vec {
 // place poses one part of a person.
 func (m *model) place(p *part, sub *Subject, l lens) *posed {
 	st := sub.Pose.stance()
-	out := &posed{part: p, subject: sub, traits: m.traits, corners: make([]corner, len(p.pos)), near: l.focal / sub.Pose.Distance}
+	out := &posed{part: p, subject: sub, stance: st, traits: m.traits, corners: make([]corner, len(p.pos)), near: l.focal / sub.Pose.Distance}
 	moving := p.material == ofHead && (sub.Expression.Mouth > 0 || sub.Expression.Smile > 0)
 	const block = 1024
 	parallel((len(p.pos)+block-1)/block, func(b int) {
@@ -92,7 +93,7 @@ func (s *stance) corner(p *part, i int, at vec, l lens) corner {
 		c.nrm = s.head.apply(p.nrm[i]).lerp(s.body.apply(p.nrm[i]), f).norm()
 	}
 	q := l.project(c.at)
-	c.x, c.y, c.inv, c.lit = q.X, q.Y, 1/math.Max(-c.at.Z, 1), 1
+	c.x, c.y, c.inv, c.lit = q.X, q.Y, 1/max(-c.at.Z, 1), 1
 	return c
 }
 
@@ -115,8 +116,8 @@ func (t *traits) deform(p vec, e *Expression) vec {
 	}
 	if e.Mouth > 0 {
 		w := t.mouthW + .3
-		lips := math.Sqrt(math.Max(0, 1-sq(x/w))) // the corners stay together
-		split := mix(smooth(t.mouthY+2.5, t.mouthY-2.5, p.Y), smooth(t.mouthY+.08, t.mouthY-.08, p.Y), lips*smooth(5.5, 7, p.Z))
+		lips := math.Sqrt(max(0, 1-sq(x/w))) // the corners stay together
+		split := mix(smooth(t.mouthY+2.5, t.mouthY-2.5, p.Y), smooth(t.mouthY+.26, t.mouthY-.26, p.Y), lips*smooth(5.5, 7, p.Z))
 		if x >= w {
 			split = smooth(t.mouthY+2.5, t.mouthY-2.5, p.Y)
 		}

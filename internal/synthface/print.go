@@ -4,14 +4,18 @@ import (
 	"image"
 	"image/color"
 	"math"
+	"sync"
 )
 
 // Print is a photograph or a screen held up to the camera in place of a face:
-// a presentation attack.
+// a presentation attack. Its fields are not changed once it has been rendered.
 type Print struct {
 	Of     Shot    // what it shows; its first face is printed life size
 	Bend   float64 // radius in cm of the cylinder it is bent around; zero: flat
 	Screen bool    // a glowing display with a bezel instead of paper
+
+	once    sync.Once
+	texture *texture
 }
 
 // The paper reaches this far from the face's middle, in cm.
@@ -29,6 +33,12 @@ type texture struct {
 	cx, cy float64 // the pixel at the paper's middle
 }
 
+// ready returns the texture, made once.
+func (p *Print) ready() *texture {
+	p.once.Do(func() { p.texture = newTexture(p) })
+	return p.texture
+}
+
 // lifeSize is the mean distance between the eyes in cm.
 const lifeSize = 6.4
 
@@ -43,7 +53,7 @@ func newTexture(p *Print) *texture {
 	if len(p.Of.Faces) > 0 {
 		k := p.Of.Faces[0]
 		re, le, m := k[RightEye], k[LeftEye], k[Mouth]
-		t.scale = math.Max(1, math.Hypot(le.X-re.X, le.Y-re.Y)) / lifeSize
+		t.scale = max(1, math.Hypot(le.X-re.X, le.Y-re.Y)) / lifeSize
 		t.cx, t.cy = (re.X+le.X+m.X)/3, (re.Y+le.Y+m.Y)/3
 	}
 	return t
@@ -102,7 +112,7 @@ func (t *texture) place(sub *Subject, l lens) *posed {
 	for i := range p.pos {
 		at := turn.apply(p.pos[i]).add(vec{sub.Pose.X, sub.Pose.Y, -sub.Pose.Distance})
 		q := l.project(at)
-		out.corners[i] = corner{at: at, nrm: turn.apply(p.nrm[i]), x: q.X, y: q.Y, inv: 1 / math.Max(-at.Z, 1), lit: 1}
+		out.corners[i] = corner{at: at, nrm: turn.apply(p.nrm[i]), x: q.X, y: q.Y, inv: 1 / max(-at.Z, 1), lit: 1}
 	}
 	return out
 }
@@ -127,7 +137,7 @@ func (t *texture) paper(p, normal vec) surface {
 	if t.Bend > 0 {
 		x = t.Bend * math.Atan2(p.X, p.Z+t.Bend)
 	}
-	edge := math.Min(printHalfW-math.Abs(x), printHalfH-math.Abs(p.Y))
+	edge := min(printHalfW-math.Abs(x), printHalfH-math.Abs(p.Y))
 	out := surface{normal: normal, shine: .05, gloss: 30}
 	switch c := t.colour(x, p.Y); {
 	case t.Screen && edge < .7:

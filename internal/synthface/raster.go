@@ -1,6 +1,9 @@
 package synthface
 
-import "math"
+import (
+	"math"
+	"runtime"
+)
 
 // canvas is a visibility buffer: which triangle is seen at each sample.
 type canvas struct {
@@ -30,7 +33,7 @@ type spot struct{ x, y, inv float64 }
 func (c *canvas) rows(y0, y1, part int, tris [][3]int32, spots []spot) {
 	for i, t := range tris {
 		a, b, d := &spots[t[0]], &spots[t[1]], &spots[t[2]]
-		if math.Max(a.y, math.Max(b.y, d.y)) < float64(y0) || math.Min(a.y, math.Min(b.y, d.y)) > float64(y1) {
+		if max(a.y, max(b.y, d.y)) < float64(y0) || min(a.y, min(b.y, d.y)) > float64(y1) {
 			continue
 		}
 		c.triangle(y0, y1, uint32(part)<<triBits|uint32(i+1), a, b, d)
@@ -44,10 +47,10 @@ func (c *canvas) triangle(y0, y1 int, id uint32, a, b, d *spot) {
 	if area >= 0 {
 		return
 	}
-	x0 := max(0, int(math.Ceil(math.Min(a.x, math.Min(b.x, d.x))-.5)))
-	x1 := min(c.w-1, int(math.Floor(math.Max(a.x, math.Max(b.x, d.x))-.5)))
-	y0 = max(y0, int(math.Ceil(math.Min(a.y, math.Min(b.y, d.y))-.5)))
-	y1 = min(y1-1, int(math.Floor(math.Max(a.y, math.Max(b.y, d.y))-.5)))
+	x0 := max(0, int(math.Ceil(min(a.x, min(b.x, d.x))-.5)))
+	x1 := min(c.w-1, int(math.Floor(max(a.x, max(b.x, d.x))-.5)))
+	y0 = max(y0, int(math.Ceil(min(a.y, min(b.y, d.y))-.5)))
+	y1 = min(y1-1, int(math.Floor(max(a.y, max(b.y, d.y))-.5)))
 	scale := 1 / area
 	// Barycentric weights of b and d and their steps along x.
 	ux, vx := (d.y-a.y)*scale, (a.y-b.y)*scale
@@ -91,12 +94,13 @@ func (m *shadowMap) cast(parts []*posed, head vec, light vec) {
 	m.v = light.cross(m.u)
 	m.centre, m.scale = head, shadowSize/(2*shadowReach)
 	m.reset(shadowSize, shadowSize)
+	bands := runtime.GOMAXPROCS(0)
 	for i, p := range parts {
 		spots := make([]spot, len(p.corners))
 		for j := range spots {
 			spots[j] = m.spot(p.corners[j].at)
 		}
-		parallel(8, func(b int) { m.rows(b*shadowSize/8, (b+1)*shadowSize/8, i, p.tri, spots) })
+		parallel(bands, func(b int) { m.rows(b*shadowSize/bands, (b+1)*shadowSize/bands, i, p.tri, spots) })
 	}
 	for _, p := range parts {
 		const block = 1024

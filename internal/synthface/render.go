@@ -2,6 +2,7 @@ package synthface
 
 import (
 	"math"
+	"runtime"
 	"sync"
 )
 
@@ -78,7 +79,7 @@ func (s Scene) normal() Scene {
 	if s.Noise == 0 {
 		s.Noise = 1.5
 	}
-	s.Noise = math.Max(0, s.Noise)
+	s.Noise = max(0, s.Noise)
 	if s.Light == (Light{}) {
 		s.Light = Light{Azimuth: 28, Elevation: 30, Warmth: .3}
 	}
@@ -101,7 +102,7 @@ func (sub *Subject) place(l lens) ([]*posed, Keypoints) {
 		}
 		return out, m.traits.keypoints(sub.Pose, &sub.Expression, l)
 	case sub.Print != nil && sub.Print.Of.Image != nil:
-		t := newTexture(sub.Print)
+		t := sub.Print.ready()
 		return []*posed{t.place(sub, l)}, t.keypoints(sub.Pose, l)
 	}
 	return nil, Keypoints{}
@@ -133,7 +134,7 @@ func (st *studio) draw(parts []*posed, s *Scene) {
 			all[i][j] = spot{c.x * over, c.y * over, c.inv}
 		}
 	}
-	const bands = 16
+	bands := 2 * runtime.GOMAXPROCS(0)
 	h := st.canvas.h
 	parallel(bands, func(b int) {
 		for i, p := range parts {
@@ -215,7 +216,11 @@ func (b *brush) sample(id uint32, x, y float64) vec {
 	at := ray.mul(n.dot(c0.at) / facing)
 	q := at.sub(c0.at)
 	nn := n.dot(n)
-	u, v := clamp(q.cross(e2).dot(n)/nn, -.5, 1.5), clamp(e1.cross(q).dot(n)/nn, -.5, 1.5)
+	if nn == 0 {
+		nn = 1
+	}
+	u := clamp(q.cross(e2).dot(n)/nn, 0, 1)
+	v := clamp(e1.cross(q).dot(n)/nn, 0, 1-u)
 	w := 1 - u - v
 	mix3 := func(a, b, c vec) vec { return a.mul(w).addScaled(b, u).addScaled(c, v) }
 	normal := mix3(c0.nrm, c1.nrm, c2.nrm).norm()
@@ -230,8 +235,7 @@ func (b *brush) paint(p *posed, t [3]int32, rest, normal vec, u, v float64) surf
 	switch p.material {
 	case ofHead:
 		inside := float64(p.hair[t[0]])*(1-u-v) + float64(p.hair[t[1]])*u + float64(p.hair[t[2]])*v
-		st := p.subject.Pose.stance()
-		return p.head(rest, normal, inside, &st)
+		return p.head(rest, normal, inside)
 	case ofCloth:
 		return p.traits.clothing(rest, normal)
 	case ofPrint:

@@ -14,7 +14,7 @@ func newTone() *tone {
 	t := new(tone)
 	for i := range t {
 		x := (float64(i) + .5) / float64(len(t)) * toneMax
-		x = math.Min(1, x/(1+.18*x)*1.1)
+		x = min(1, x/(1+.18*x)*1.1)
 		if x < .0031308 {
 			x *= 12.92
 		} else {

@@ -77,7 +77,7 @@ func newTraits(seed int64) *traits {
 
 func (t *traits) drawFace(r dice, soft float64) {
 	t.width = r.near(1-.03*soft, .045)
-	t.jawW = r.near(4.9-.8*soft, .45)
+	t.jawW = r.near(4.8-.75*soft, .33)
 	t.chinY = r.near(-11.1+.6*soft, .6)
 	t.chinZ = r.near(7.4, .4)
 	t.chinW = r.within(2-.5*soft, .4, 1, 3)
@@ -95,11 +95,11 @@ func (t *traits) drawEyes(r dice, soft float64) {
 	t.eyeOpen = r.within(.40+.04*soft-.06*t.age, .07, .24, .56)
 	t.eyeTilt = r.near(.05, .055)
 	t.eyeDeep = r.near(.1, .2)
-	t.eyeW = r.near(1.02, .05)
+	t.eyeW = r.near(.98, .045)
 	t.lidFold = r.within(.3, .1, .1, .5)
 	t.browY = r.near(1.8+.1*soft, .2)
 	t.browT = r.within(.42-.18*soft, .11, .14, .75)
-	t.browTilt = r.near(.05, .09)
+	t.browTilt = r.near(.13, .08)
 	t.browArch = r.near(.2+.15*soft, .13)
 	t.browDark = r.within(.8, .12, .4, .95)
 	t.ridge = r.within(.95-.4*soft, .2, .3, 1.4)
@@ -116,8 +116,8 @@ func (t *traits) drawNoseAndMouth(r dice, soft float64) {
 	t.mouthW = r.near(2.5, .24)
 	t.lipU = r.within(.34+.12*soft, .1, .16, .78)
 	t.lipL = r.within(.46+.12*soft, .11, .24, .92)
-	t.mouthY = math.Min(r.near(-6.9, .28), t.noseY-1.95-math.Max(0, t.tipUp)*.7)
-	t.chinY = clamp(math.Min(t.chinY, t.mouthY-3), -12.8, -9)
+	t.mouthY = min(r.near(-6.9, .28), t.noseY-1.95-max(0, t.tipUp)*.7)
+	t.chinY = clamp(min(t.chinY, t.mouthY-3), -12.8, -9)
 }
 
 // drawColours picks skin, hair and eyes that occur together, in linear RGB.

@@ -59,7 +59,7 @@ func product(a, b mat) mat {
 	return c
 }
 
-func clamp(x, lo, hi float64) float64 { return math.Max(lo, math.Min(hi, x)) }
+func clamp(x, lo, hi float64) float64 { return max(lo, min(hi, x)) }
 func mix(a, b, t float64) float64     { return a + (b-a)*t }
 func sq(x float64) float64            { return x * x }
 
