@@ -39,11 +39,11 @@ func Load(f *os.File, opt Options) (*Model, error) {
 	if n <= 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
-	m := &Model{model: tflite.NewModelFromFile(descriptor(f)), opt: opt,
-		pool: make(chan *interpreter, n), closed: make(chan struct{})}
+	m := &Model{opt: opt, pool: make(chan *interpreter, n), closed: make(chan struct{})}
+	said := quietly(func() { m.model = tflite.NewModelFromFile(descriptor(f)) })
 	runtime.KeepAlive(f)
 	if m.model == nil {
-		return nil, errors.New("not a TensorFlow Lite model")
+		return nil, because(errors.New("not a TensorFlow Lite model"), said)
 	}
 	first, err := m.interpreter()
 	if err != nil {
@@ -120,32 +120,47 @@ type interpreter struct {
 }
 
 func (m *Model) interpreter() (*interpreter, error) {
-	i := &interpreter{opt: tflite.NewInterpreterOptions()}
-	if i.opt == nil {
-		return nil, errors.New("create interpreter options: out of memory")
+	i := &interpreter{}
+	var err error
+	said := quietly(func() { err = i.open(m) })
+	if err == nil {
+		err = i.bind()
+	}
+	if err != nil {
+		i.delete()
+		return nil, because(err, said)
+	}
+	return i, nil
+}
+
+// open makes the interpreter; what it made before an error is still to be
+// deleted.
+func (i *interpreter) open(m *Model) error {
+	if i.opt = tflite.NewInterpreterOptions(); i.opt == nil {
+		return errors.New("create interpreter options: out of memory")
 	}
 	i.opt.SetNumThread(1)
 	if !m.opt.NoDelegate {
 		if i.delegate = newXNNPACK(); i.delegate == nil {
-			i.delete()
-			return nil, errors.New("create XNNPACK delegate: the library refuses")
+			return errors.New("create XNNPACK delegate: the library refuses")
 		}
 		i.opt.AddDelegate(i.delegate)
 	}
-	i.it = tflite.NewInterpreter(m.model, i.opt)
-	if i.it == nil {
-		i.delete()
-		return nil, errors.New("create interpreter: the network uses operators that the library does not have, or is damaged")
+	if i.it = tflite.NewInterpreter(m.model, i.opt); i.it == nil {
+		return errors.New("create interpreter: operators that the library does not have, or a damaged network")
 	}
 	if status := i.it.AllocateTensors(); status != tflite.OK {
-		i.delete()
-		return nil, fmt.Errorf("allocate tensors: TensorFlow Lite answers %v", status)
+		return fmt.Errorf("allocate tensors: TensorFlow Lite answers %v", status)
 	}
-	if err := i.bind(); err != nil {
-		i.delete()
-		return nil, err
+	return nil
+}
+
+// because adds the library's own words to an error.
+func because(err error, said string) error {
+	if said = reasons(said); said != "" {
+		return fmt.Errorf("%w (%s)", err, said)
 	}
-	return i, nil
+	return err
 }
 
 // bind finds the tensors and checks that each is float32 and as long as its
