@@ -1,39 +1,24 @@
 package picture
 
 import (
-	"bytes"
 	"encoding/binary"
 	"image"
 )
 
-// orientation finds the EXIF orientation of a JPEG: 1 (upright) to 8; 1 where
-// it has none or a damaged one. (CIPA DC-008, Exif 2.32, 4.6.4 and 4.5.4.)
-func orientation(b []byte) int {
-	for i := 2; i+4 <= len(b) && b[i] == 0xff; {
-		marker := b[i+1]
-		if marker == 0xff { // padding
-			i++
-			continue
-		}
-		size := int(binary.BigEndian.Uint16(b[i+2:]))
-		if marker == 0xda || marker == 0xd9 || size < 2 || i+2+size > len(b) {
-			return 1
-		}
-		if segment := b[i+4 : i+2+size]; marker == 0xe1 && bytes.HasPrefix(segment, []byte("Exif\x00\x00")) {
-			return tiffOrientation(segment[6:])
-		}
-		i += 2 + size
-	}
-	return 1
-}
+var exifMagic = []byte("Exif\x00\x00")
 
-// tiffOrientation reads tag 274 of the first directory of a TIFF.
-func tiffOrientation(t []byte) int {
-	if len(t) < 8 {
+// tagOrientation is the EXIF tag that says how the camera was held.
+const tagOrientation = 0x0112
+
+// orientation reads the orientation, 1..8, from the TIFF structure of an EXIF
+// segment (TIFF 6.0, section 2; EXIF 2.3, 4.6.4). Whatever is wrong with it, or
+// nothing at all, means 1: upright.
+func orientation(tiff []byte) int {
+	if len(tiff) < 8 {
 		return 1
 	}
 	var order binary.ByteOrder
-	switch string(t[:4]) {
+	switch string(tiff[:4]) {
 	case "II*\x00":
 		order = binary.LittleEndian
 	case "MM\x00*":
@@ -41,135 +26,129 @@ func tiffOrientation(t []byte) int {
 	default:
 		return 1
 	}
-	at := int64(order.Uint32(t[4:]))
-	if at < 8 || at+2 > int64(len(t)) {
+	first := uint64(order.Uint32(tiff[4:]))
+	if first+2 > uint64(len(tiff)) {
 		return 1
 	}
-	entries := t[at+2:]
-	for range order.Uint16(t[at:]) {
-		if len(entries) < 12 {
-			return 1
-		}
+	entries := tiff[first+2:]
+	for n := order.Uint16(tiff[first:]); n > 0 && len(entries) >= 12; n-- {
 		const short = 3
-		if order.Uint16(entries) == 274 {
-			o := int(order.Uint16(entries[8:]))
-			if order.Uint16(entries[2:]) != short || o < 1 || o > 8 {
-				return 1
+		if order.Uint16(entries) == tagOrientation {
+			v := int(order.Uint16(entries[8:]))
+			if order.Uint16(entries[2:]) == short && order.Uint32(entries[4:]) == 1 && v >= 1 && v <= 8 {
+				return v
 			}
-			return o
+			return 1
 		}
 		entries = entries[12:]
 	}
 	return 1
 }
 
-// turn brings an image with an EXIF orientation upright.
+// turn brings an image upright that was stored with an EXIF orientation.
 func turn(img image.Image, orientation int) image.Image {
 	if orientation <= 1 || orientation > 8 {
 		return img
 	}
+	swap := orientation >= 5
+	size := img.Bounds().Size()
+	if swap {
+		size.X, size.Y = size.Y, size.X
+	}
+	r := image.Rectangle{Max: size}
 	switch m := img.(type) {
 	case *image.Gray:
-		p := turnPlane(plane{m.Pix, m.Stride, m.Rect.Dx(), m.Rect.Dy()}, orientation)
-		return &image.Gray{Pix: p.pix, Stride: p.stride, Rect: image.Rect(0, 0, p.w, p.h)}
+		out := image.NewGray(r)
+		turnPlane(out.Pix, out.Stride, m.Pix, m.Stride, m.Rect.Dx(), m.Rect.Dy(), orientation)
+		return out
 	case *image.YCbCr:
-		return turnYCbCr(m, orientation)
+		ratio := m.SubsampleRatio
+		if swap {
+			var ok bool
+			if ratio, ok = swapped[ratio]; !ok {
+				m, ratio = fullChroma(m), image.YCbCrSubsampleRatio444
+			}
+		}
+		out := image.NewYCbCr(r, ratio)
+		w, h := m.Rect.Dx(), m.Rect.Dy()
+		turnPlane(out.Y, out.YStride, m.Y, m.YStride, w, h, orientation)
+		cw, ch := chromaSize(w, h, m.SubsampleRatio)
+		turnPlane(out.Cb, out.CStride, m.Cb, m.CStride, cw, ch, orientation)
+		turnPlane(out.Cr, out.CStride, m.Cr, m.CStride, cw, ch, orientation)
+		return out
 	}
-	return turnNRGBA(img.(*image.NRGBA), orientation)
+	return img
 }
 
-// plane is one channel of an image.
-type plane struct {
-	pix          []byte
-	stride, w, h int
+// swapped is the subsampling of an image that is laid on its side; quarter
+// chroma has no counterpart in package image.
+var swapped = map[image.YCbCrSubsampleRatio]image.YCbCrSubsampleRatio{
+	image.YCbCrSubsampleRatio444: image.YCbCrSubsampleRatio444,
+	image.YCbCrSubsampleRatio422: image.YCbCrSubsampleRatio440,
+	image.YCbCrSubsampleRatio440: image.YCbCrSubsampleRatio422,
+	image.YCbCrSubsampleRatio420: image.YCbCrSubsampleRatio420,
 }
 
-// source returns where pixel (x, y) of the upright image comes from in one of
-// w × h (the size before turning).
-func source(x, y, w, h, orientation int) (int, int) {
+// turnPlane copies a w×h plane into dst as the orientation says. Along a row of
+// dst the source is walked in steps of across, from row to row in steps of down.
+func turnPlane(dst []byte, dstStride int, src []byte, stride, w, h, orientation int) {
+	right, below := (w - 1), (h-1)*stride
+	var start, across, down int
 	switch orientation {
 	case 2:
-		return w - 1 - x, y
+		start, across, down = right, -1, stride
 	case 3:
-		return w - 1 - x, h - 1 - y
+		start, across, down = right+below, -1, -stride
 	case 4:
-		return x, h - 1 - y
+		start, across, down = below, 1, -stride
 	case 5:
-		return y, x
+		start, across, down = 0, stride, 1
 	case 6:
-		return y, h - 1 - x
+		start, across, down = below, -stride, 1
 	case 7:
-		return w - 1 - y, h - 1 - x
+		start, across, down = right+below, -stride, -1
 	case 8:
-		return w - 1 - y, x
+		start, across, down = right, stride, -1
 	}
-	return x, y
-}
-
-func turnPlane(p plane, orientation int) plane {
-	out := plane{w: p.w, h: p.h}
 	if orientation >= 5 {
-		out.w, out.h = p.h, p.w
+		w, h = h, w
 	}
-	out.stride = out.w
-	out.pix = make([]byte, out.w*out.h)
-	for y := range out.h {
-		for x := range out.w {
-			sx, sy := source(x, y, p.w, p.h, orientation)
-			out.pix[y*out.stride+x] = p.pix[sy*p.stride+sx]
+	for y := range h {
+		row := dst[y*dstStride:][:w]
+		at := start + y*down
+		for x := range row {
+			row[x] = src[at]
+			at += across
+		}
+	}
+}
+
+// fullChroma repeats chroma so that every pixel has its own.
+func fullChroma(m *image.YCbCr) *image.YCbCr {
+	b := m.Rect
+	out := image.NewYCbCr(image.Rect(0, 0, b.Dx(), b.Dy()), image.YCbCrSubsampleRatio444)
+	for y := range b.Dy() {
+		for x := range b.Dx() {
+			i, c := m.YOffset(b.Min.X+x, b.Min.Y+y), m.COffset(b.Min.X+x, b.Min.Y+y)
+			o := y*out.YStride + x
+			out.Y[o], out.Cb[o], out.Cr[o] = m.Y[i], m.Cb[c], m.Cr[c]
 		}
 	}
 	return out
 }
 
-// turnYCbCr turns each plane. Where both axes are sampled alike the chroma stays
-// as it is; otherwise, and where an odd size puts the chroma grid's short end on
-// the wrong side, it is spread to full resolution first.
-func turnYCbCr(m *image.YCbCr, orientation int) image.Image {
-	w, h := m.Rect.Dx(), m.Rect.Dy()
-	s := m.SubsampleRatio
-	even := s == image.YCbCrSubsampleRatio420 && w%2 == 0 && h%2 == 0
-	if s != image.YCbCrSubsampleRatio444 && !even {
-		m = spread(m)
-		s = image.YCbCrSubsampleRatio444
+func chromaSize(w, h int, ratio image.YCbCrSubsampleRatio) (int, int) {
+	switch ratio {
+	case image.YCbCrSubsampleRatio422:
+		return (w + 1) / 2, h
+	case image.YCbCrSubsampleRatio420:
+		return (w + 1) / 2, (h + 1) / 2
+	case image.YCbCrSubsampleRatio440:
+		return w, (h + 1) / 2
+	case image.YCbCrSubsampleRatio411:
+		return (w + 3) / 4, h
+	case image.YCbCrSubsampleRatio410:
+		return (w + 3) / 4, (h + 1) / 2
 	}
-	cw, ch := w, h
-	if s == image.YCbCrSubsampleRatio420 {
-		cw, ch = w/2, h/2
-	}
-	y := turnPlane(plane{m.Y, m.YStride, w, h}, orientation)
-	cb := turnPlane(plane{m.Cb, m.CStride, cw, ch}, orientation)
-	cr := turnPlane(plane{m.Cr, m.CStride, cw, ch}, orientation)
-	return &image.YCbCr{Y: y.pix, Cb: cb.pix, Cr: cr.pix, YStride: y.stride, CStride: cb.stride,
-		SubsampleRatio: s, Rect: image.Rect(0, 0, y.w, y.h)}
-}
-
-// spread gives each pixel its own chroma.
-func spread(m *image.YCbCr) *image.YCbCr {
-	out := image.NewYCbCr(image.Rect(0, 0, m.Rect.Dx(), m.Rect.Dy()), image.YCbCrSubsampleRatio444)
-	for y := range m.Rect.Dy() {
-		for x := range m.Rect.Dx() {
-			from := m.COffset(m.Rect.Min.X+x, m.Rect.Min.Y+y)
-			to := y*out.CStride + x
-			out.Y[y*out.YStride+x] = m.Y[m.YOffset(m.Rect.Min.X+x, m.Rect.Min.Y+y)]
-			out.Cb[to], out.Cr[to] = m.Cb[from], m.Cr[from]
-		}
-	}
-	return out
-}
-
-func turnNRGBA(m *image.NRGBA, orientation int) image.Image {
-	w, h := m.Rect.Dx(), m.Rect.Dy()
-	ow, oh := w, h
-	if orientation >= 5 {
-		ow, oh = h, w
-	}
-	out := image.NewNRGBA(image.Rect(0, 0, ow, oh))
-	for y := range oh {
-		for x := range ow {
-			sx, sy := source(x, y, w, h, orientation)
-			copy(out.Pix[y*out.Stride+4*x:][:4], m.Pix[sy*m.Stride+4*sx:])
-		}
-	}
-	return out
+	return w, h
 }

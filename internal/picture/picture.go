@@ -1,14 +1,18 @@
-// Package picture turns bytes from outside into images and back.
+// Package picture turns bytes from outside into images, and images into bytes.
 //
-// Decode reads a JPEG or PNG whole and turns it upright by its EXIF
-// orientation; DecodeJPEG reads a camera's JPEG frames into one image again and
-// again. Both look at the header first and refuse what is larger than the
-// limits before any memory is spent on pixels.
+//	p, err := picture.Decode(upload, picture.Limits{})      // JPEG or PNG, upright
+//	frame, err = picture.DecodeJPEG(mjpeg, frame, limits)   // camera frames, same memory again
 //
-// JPEG goes through libjpeg-turbo where that library is found when the program
-// runs (beside the program in lib/, or installed), and through Go's own decoder
-// where not; Turbo says which. Colour management, animation and other formats
-// are left alone.
+// What an image would cost is read from its header and checked before any of it
+// is decoded, so a small file that unpacks to gigabytes is refused for nothing.
+// Damaged input is an error, never a half-grey picture.
+//
+// JPEG is decoded by libjpeg-turbo where libturbojpeg.so.0 is found at run time
+// (beside the program in lib/, or in the system) and by the standard library
+// elsewhere, several times slower; both accept the same files. The planes are
+// left as they are coded, luma and subsampled chroma.
+//
+// The package does not scale pictures and knows no other format.
 package picture
 
 import (
@@ -16,26 +20,21 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/draw"
-	"image/jpeg"
-	"image/png"
-	"io"
 )
 
-// What callers branch on.
 var (
-	// ErrFormat: neither a JPEG nor a PNG.
-	ErrFormat = errors.New("not a JPEG or PNG image")
-	// ErrTooLarge: more bytes or pixels than the limits allow.
+	// ErrFormat: neither JPEG nor PNG, or a rare kind of them.
+	ErrFormat = errors.New("unknown image format")
+	// ErrTooLarge: more bytes, pixels or passes than the limits allow.
 	ErrTooLarge = errors.New("image too large")
-	// ErrDamaged: the format is right, the content is not.
-	ErrDamaged = errors.New("image damaged or cut off")
+	// ErrDamaged: it begins as an image and does not go on as one.
+	ErrDamaged = errors.New("image damaged")
 )
 
-// Limits on what is decoded. A zero field stands for its default.
+// Limits bound what a picture may cost. The zero value means the defaults.
 type Limits struct {
-	Bytes  int // of the encoded image; 10 MiB
-	Pixels int // width × height; 25,000,000
+	Bytes  int // of the encoded file; 10 MiB
+	Pixels int // width × height; 25 million
 }
 
 const (
@@ -45,161 +44,67 @@ const (
 
 // Picture is a decoded image, upright.
 type Picture struct {
-	// Image is an *image.YCbCr, *image.Gray or *image.NRGBA whose bounds begin
-	// at (0, 0).
-	Image  image.Image
-	Format string // "jpeg" or "png"
+	Image  image.Image // *image.YCbCr, *image.Gray or *image.NRGBA
+	Format string      // "jpeg" or "png"
 }
 
-var (
-	jpegMagic = []byte{0xff, 0xd8, 0xff}
-	pngMagic  = []byte("\x89PNG\r\n\x1a\n")
-)
-
-// Decode reads a JPEG or PNG.
+// Decode decodes a JPEG or PNG and turns it upright as its EXIF orientation
+// says. Bytes after the image are ignored. Errors wrap ErrFormat, ErrTooLarge
+// or ErrDamaged.
 func Decode(b []byte, lim Limits) (*Picture, error) {
+	if err := lim.bytes(b); err != nil {
+		return nil, err
+	}
 	switch {
 	case bytes.HasPrefix(b, jpegMagic):
-		if err := check(b, lim, jpeg.DecodeConfig); err != nil {
-			return nil, fmt.Errorf("decode JPEG: %w", err)
-		}
-		img, err := decodeJPEG(b, nil)
+		h, err := readHeader(b)
 		if err != nil {
-			return nil, fmt.Errorf("decode JPEG: %w", err)
+			return nil, err
 		}
-		return &Picture{turn(img, orientation(b)), "jpeg"}, nil
+		img, err := decodeJPEG(b, h, nil, lim)
+		if err != nil {
+			return nil, err
+		}
+		return &Picture{turn(img, h.orientation), "jpeg"}, nil
 	case bytes.HasPrefix(b, pngMagic):
-		if err := check(b, lim, png.DecodeConfig); err != nil {
-			return nil, fmt.Errorf("decode PNG: %w", err)
-		}
-		img, err := png.Decode(bytes.NewReader(b))
+		img, err := decodePNG(b, lim)
 		if err != nil {
-			return nil, fmt.Errorf("decode PNG: %w: %w", ErrDamaged, err)
+			return nil, err
 		}
-		return &Picture{plain(img), "png"}, nil
+		return &Picture{img, "png"}, nil
 	}
-	return nil, fmt.Errorf("decode image: %w", ErrFormat)
+	return nil, fmt.Errorf("decode image: %w: neither JPEG nor PNG", ErrFormat)
 }
 
-// DecodeJPEG reads a camera's JPEG frame. It decodes into the image given if
-// that has the frame's size and sampling, else into a new one; grey frames
-// become colour ones without colour. What follows the frame is ignored.
-func DecodeJPEG(b []byte, into *image.YCbCr, lim Limits) (*image.YCbCr, error) {
-	if !bytes.HasPrefix(b, jpegMagic) {
-		return nil, fmt.Errorf("decode frame: %w", ErrFormat)
+// bytes checks the size of the file.
+func (l Limits) bytes(b []byte) error {
+	limit := l.Bytes
+	if limit == 0 {
+		limit = defaultBytes
 	}
-	if err := check(b, lim, jpeg.DecodeConfig); err != nil {
-		return nil, fmt.Errorf("decode frame: %w", err)
-	}
-	img, err := decodeJPEG(b, into)
-	if err != nil {
-		return nil, fmt.Errorf("decode frame: %w", err)
-	}
-	switch m := img.(type) {
-	case *image.YCbCr:
-		return m, nil
-	case *image.Gray:
-		return colourless(m, into), nil
-	}
-	return nil, fmt.Errorf("decode frame: %w: a camera's JPEG is YCbCr or grey, not %T", ErrFormat, img)
-}
-
-// check compares an image's header with the limits.
-func check(b []byte, lim Limits, config func(io.Reader) (image.Config, error)) error {
-	if lim.Bytes == 0 {
-		lim.Bytes = defaultBytes
-	}
-	if lim.Pixels == 0 {
-		lim.Pixels = defaultPixels
-	}
-	if len(b) > lim.Bytes {
-		return fmt.Errorf("%w: %d bytes, at most %d are read", ErrTooLarge, len(b), lim.Bytes)
-	}
-	c, err := config(bytes.NewReader(b))
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	if c.Width < 1 || c.Height < 1 {
-		return fmt.Errorf("%w: %d×%d pixels", ErrDamaged, c.Width, c.Height)
-	}
-	if c.Height > lim.Pixels/c.Width {
-		return fmt.Errorf("%w: %d×%d pixels, at most %d are decoded", ErrTooLarge, c.Width, c.Height, lim.Pixels)
+	if len(b) > limit {
+		return fmt.Errorf("decode image: %w: %d bytes, at most %d", ErrTooLarge, len(b), limit)
 	}
 	return nil
 }
 
-// decodeJPEG decodes with libjpeg-turbo what that can give as planes, and the
-// rest with Go's decoder, which also has the last word on what is damaged.
-func decodeJPEG(b []byte, into *image.YCbCr) (image.Image, error) {
-	if img := turboDecode(b, into); img != nil {
-		return img, nil
+// pixels checks the size of the image. weight is how many times the usual
+// memory its kind takes while it is decoded.
+func (l Limits) pixels(w, h, weight int) error {
+	limit := l.Pixels
+	if limit == 0 {
+		limit = defaultPixels
 	}
-	img, err := jpeg.Decode(bytes.NewReader(b))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	if w < 1 || h < 1 {
+		return fmt.Errorf("decode image: %w: %d×%d pixels", ErrDamaged, w, h)
 	}
-	return plain(img), nil
+	if w > limit/weight/h {
+		return fmt.Errorf("decode image: %w: %d×%d pixels, at most %d of its kind", ErrTooLarge, w, h, limit/weight)
+	}
+	return nil
 }
 
-// plain brings an image to one of the three types of a Picture.
-func plain(img image.Image) image.Image {
-	switch m := img.(type) {
-	case *image.YCbCr:
-		if m.Rect.Min == (image.Point{}) {
-			return m
-		}
-	case *image.Gray:
-		return m
-	case *image.NRGBA:
-		return m
-	case *image.Gray16:
-		g := image.NewGray(m.Rect)
-		for y := range m.Rect.Dy() {
-			for x := range m.Rect.Dx() {
-				g.Pix[y*g.Stride+x] = m.Pix[y*m.Stride+2*x] // the high byte
-			}
-		}
-		return g
-	}
-	r := img.Bounds()
-	out := image.NewNRGBA(image.Rect(0, 0, r.Dx(), r.Dy()))
-	draw.Draw(out, out.Rect, img, r.Min, draw.Src)
-	return out
-}
-
-// colourless gives a grey frame neutral colour.
-func colourless(g *image.Gray, into *image.YCbCr) *image.YCbCr {
-	if !fits(into, g.Rect.Dx(), g.Rect.Dy(), image.YCbCrSubsampleRatio420) {
-		into = image.NewYCbCr(image.Rect(0, 0, g.Rect.Dx(), g.Rect.Dy()), image.YCbCrSubsampleRatio420)
-	}
-	for y := range g.Rect.Dy() {
-		copy(into.Y[y*into.YStride:][:g.Rect.Dx()], g.Pix[y*g.Stride:])
-	}
-	for i := range into.Cb {
-		into.Cb[i], into.Cr[i] = 128, 128
-	}
-	return into
-}
-
-// fits reports whether m can be decoded into.
-func fits(m *image.YCbCr, w, h int, s image.YCbCrSubsampleRatio) bool {
-	return m != nil && m.Rect == image.Rect(0, 0, w, h) && m.SubsampleRatio == s
-}
-
-// EncodeJPEG encodes img with a quality of 1..100.
-func EncodeJPEG(img image.Image, quality int) ([]byte, error) {
-	var buf bytes.Buffer
-	if err := jpeg.Encode(&buf, img, &jpeg.Options{Quality: quality}); err != nil {
-		return nil, fmt.Errorf("encode JPEG: %w", err)
-	}
-	return buf.Bytes(), nil
-}
-
-// EncodePNG encodes img without loss.
-func EncodePNG(img image.Image) ([]byte, error) {
-	var buf bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&buf, img); err != nil {
-		return nil, fmt.Errorf("encode PNG: %w", err)
-	}
-	return buf.Bytes(), nil
+// damaged wraps the cause that a decoder gives.
+func damaged(format string, cause error) error {
+	return fmt.Errorf("decode %s: %w: %w", format, ErrDamaged, cause)
 }

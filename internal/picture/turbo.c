@@ -1,42 +1,48 @@
+/* libjpeg-turbo without its headers: five functions of the TurboJPEG API 2.0,
+ * found at run time so that a program works where the library is missing. */
 #include "turbo.h"
 
 #include <dlfcn.h>
-#include <stddef.h>
 
-enum { STOP_ON_WARNING = 8192 }; // TJFLAG_STOPONWARNING: half a picture is no picture
+typedef void *handle;
 
-static cf_turbo (*init_decompress)(void);
-static int (*header3)(cf_turbo, const unsigned char *, unsigned long, int *, int *, int *, int *);
-static int (*to_planes)(cf_turbo, const unsigned char *, unsigned long, unsigned char **,
-                        int, int *, int, int);
-static int (*plane_width)(int, int, int);
-static int (*plane_height)(int, int, int);
+static struct {
+  handle (*init)(void);
+  int (*destroy)(handle);
+  int (*header)(handle, const unsigned char *, unsigned long, int *, int *, int *, int *);
+  int (*planes)(handle, const unsigned char *, unsigned long, unsigned char **, int, int *, int, int);
+} tj;
 
-int cf_turbo_load(void) {
+int cf_turbo_open(void) {
   void *lib = dlopen("libturbojpeg.so.0", RTLD_NOW | RTLD_LOCAL);
-  if (lib == NULL) return 0;
-  init_decompress = dlsym(lib, "tjInitDecompress");
-  header3 = dlsym(lib, "tjDecompressHeader3");
-  to_planes = dlsym(lib, "tjDecompressToYUVPlanes");
-  plane_width = dlsym(lib, "tjPlaneWidth");
-  plane_height = dlsym(lib, "tjPlaneHeight");
-  return init_decompress && header3 && to_planes && plane_width && plane_height;
+  if (!lib) return 0;
+  tj.init = (handle(*)(void))dlsym(lib, "tjInitDecompress");
+  tj.destroy = (int (*)(handle))dlsym(lib, "tjDestroy");
+  tj.header = (int (*)(handle, const unsigned char *, unsigned long, int *, int *, int *, int *))
+      dlsym(lib, "tjDecompressHeader3");
+  tj.planes = (int (*)(handle, const unsigned char *, unsigned long, unsigned char **, int, int *, int, int))
+      dlsym(lib, "tjDecompressToYUVPlanes");
+  return tj.init && tj.destroy && tj.header && tj.planes;
 }
 
-cf_turbo cf_turbo_open(void) { return init_decompress(); }
-
-int cf_turbo_header(cf_turbo d, const unsigned char *jpeg, unsigned long size,
-                    int *w, int *h, int *sampling, int *space) {
-  return header3(d, jpeg, size, w, h, sampling, space);
+int cf_turbo_header(const unsigned char *jpeg, size_t size, int *width, int *height,
+                    int *subsampling, int *space) {
+  handle h = tj.init();
+  if (!h) return CF_DOUBT;
+  int failed = tj.header(h, jpeg, size, width, height, subsampling, space);
+  tj.destroy(h);
+  return failed ? CF_DOUBT : CF_OK;
 }
 
-int cf_turbo_planes(cf_turbo d, const unsigned char *jpeg, unsigned long size,
+int cf_turbo_planes(const unsigned char *jpeg, size_t size, int width, int height,
                     unsigned char *y, unsigned char *cb, unsigned char *cr,
                     int ystride, int cstride) {
+  handle h = tj.init();
+  if (!h) return CF_DOUBT;
   unsigned char *planes[3] = {y, cb, cr};
   int strides[3] = {ystride, cstride, cstride};
-  return to_planes(d, jpeg, size, planes, 0, strides, 0, STOP_ON_WARNING);
+  /* A warning (data cut short, corrupt coding) also answers other than 0. */
+  int failed = tj.planes(h, jpeg, size, planes, width, strides, height, 0);
+  tj.destroy(h);
+  return failed ? CF_DOUBT : CF_OK;
 }
-
-int cf_turbo_width(int plane, int w, int sampling) { return plane_width(plane, w, sampling); }
-int cf_turbo_height(int plane, int h, int sampling) { return plane_height(plane, h, sampling); }

@@ -4,7 +4,7 @@ package picture
 
 import "image"
 
-// Turbo reports whether libjpeg-turbo decodes here.
+// Turbo reports whether JPEG is decoded by libjpeg-turbo here.
 func Turbo() bool { return false }
 
-func turboDecode([]byte, *image.YCbCr) image.Image { return nil }
+func decodeTurbo([]byte, jpegHeader, *image.YCbCr) (image.Image, error) { return nil, errDoubtful }
