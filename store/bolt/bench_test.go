@@ -93,3 +93,38 @@ func openBench(b *testing.B) *bolt.Store {
 }
 
 var cause = store.Cause{Actor: store.Actor{Kind: store.ActorSystem, ID: "test"}}
+
+// BenchmarkGallery loads the templates of 10,000 people, as a box does when it
+// starts.
+func BenchmarkGallery(b *testing.B) {
+	const people = 10_000
+	s := open(b, filepath.Join(b.TempDir(), "store.db"))
+	err := s.Update(b.Context(), cause, func(tx *store.Tx) error {
+		for range people {
+			p := store.NewID[store.PersonID](tx.Time())
+			t := store.Template{ID: store.NewTemplateID(p, "x"), Merchant: "m", Person: p, Space: "x", Vector: make([]float32, 256)}
+			if err := store.Put(tx, &t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		n := 0
+		err := s.View(b.Context(), func(tx *store.Tx) error {
+			for _, err := range store.All(tx, store.TemplatesBySpace, store.Plain("m"), store.Plain("x")) {
+				if err != nil {
+					return err
+				}
+				n++
+			}
+			return nil
+		})
+		if n != people || err != nil {
+			b.Fatal(n, err)
+		}
+	}
+}

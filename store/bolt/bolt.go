@@ -171,7 +171,7 @@ func faults(err *error) (restore func()) {
 		switch p := recover().(type) {
 		case nil:
 		case interface{ Addr() uintptr }: // only faults know an address
-			*err = fmt.Errorf("%w: the file was cut while it was open", store.ErrDamaged)
+			*err = fmt.Errorf("%w: a page lies behind the end of the file", store.ErrDamaged)
 		default:
 			panic(p)
 		}

@@ -67,6 +67,12 @@ func open(path string, opt Options) (_ *Store, err error) {
 
 // openFile opens a bbolt file and says in the operator's words why it cannot.
 func openFile(path string, opt Options) (db *bbolt.DB, err error) {
+	var file *os.File // a panic of bbolt would leave it open, and locked
+	defer func() {
+		if err != nil && file != nil {
+			file.Close()
+		}
+	}()
 	defer guard(&err)
 	defer faults(&err)()
 	timeout := opt.LockTimeout
@@ -79,6 +85,10 @@ func openFile(path string, opt Options) (db *bbolt.DB, err error) {
 		NoGrowSync:      opt.NoSync,
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: mapped,
+		OpenFile: func(name string, flag int, perm os.FileMode) (_ *os.File, err error) {
+			file, err = os.OpenFile(name, flag, perm)
+			return file, err
+		},
 	})
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
@@ -97,6 +107,7 @@ func openFile(path string, opt Options) (db *bbolt.DB, err error) {
 // prepare checks what is in the file, and brings it up to date.
 func prepare(db *bbolt.DB, opt Options, fresh bool) (l *store.Layout, err error) {
 	defer guard(&err)
+	defer faults(&err)()
 	tx, err := db.Begin(true)
 	if err != nil {
 		return nil, err
