@@ -182,6 +182,24 @@ func (c *Calibration) FNMR(score float64) float64 {
 	return p0.FNMR + t*(p1.FNMR-p0.FNMR)
 }
 
+// String says in one line what the pack's error rates are and where the
+// numbers come from.
+func (c *Calibration) String() string {
+	if len(c.Points) == 0 {
+		return "error rates unknown: the pack was never measured"
+	}
+	return fmt.Sprintf("misses %s of mates at FMR 1e-3 and %s at FMR 1e-4 (%s; %d impostor pairs)",
+		c.missed(1e-3), c.missed(1e-4), c.Origin, c.ImpostorPairs)
+}
+
+func (c *Calibration) missed(fmr float64) string {
+	s, ok := c.Threshold(fmr)
+	if !ok {
+		return "an unknown share"
+	}
+	return fmt.Sprintf("%.2g %%", 100*c.FNMR(s))
+}
+
 // upper is the cautious FMR of point i: the upper 95 % limit for a Poisson
 // count, by the approximation of Wilson and Hilferty (Proc. Natl. Acad. Sci.
 // 17, 1931), at least 3/N and at most 1.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cypherface/edge/models/convert"
@@ -43,11 +44,11 @@ func (in Installer) build(ctx context.Context, raw []byte, find Finder) (*Pack, 
 	}
 	return in.install(ctx, m, raw, func(r Role) ([]byte, error) {
 		n := m.Networks[r]
-		in.say("%s: %s", r, n.Origin)
 		b, err := Convert(ctx, n, find)
 		if err != nil {
 			return nil, err
 		}
+		in.say("%s: %s", r, n.Origin)
 		made := Source{Name: n.File, Size: n.Size, SHA256: n.SHA256}
 		if err := made.verify(b); err != nil {
 			return nil, fmt.Errorf("convert: %w (this program's converter does not match its manifest)", err)
@@ -141,7 +142,8 @@ func (in Installer) install(ctx context.Context, m *Manifest, raw []byte, conten
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
-	for _, r := range m.Roles() {
+	// The detectors come last: they are always to be had, the rest may not be.
+	for _, r := range byNeed(m) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -166,6 +168,12 @@ func (in Installer) install(ctx context.Context, m *Manifest, raw []byte, conten
 		return nil, err
 	}
 	return Open(filepath.Join(in.Root, m.Name))
+}
+
+func byNeed(m *Manifest) []Role {
+	roles := m.Roles()
+	slices.Reverse(roles)
+	return roles
 }
 
 func (in Installer) try(ctx context.Context, dir string) error {

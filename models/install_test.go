@@ -201,7 +201,7 @@ func TestBuildBasic(t *testing.T) {
 
 	// Standard takes its detectors from here and misses the rest.
 	_, err = in.Build(t.Context(), "standard", models.InstalledFiles(root))
-	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "embed: find face-reidentification") {
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "landmarks: find landmarks-regression") {
 		t.Errorf("standard without its weights: %v", err)
 	}
 	if _, err := in.Build(t.Context(), "nonesuch", models.InstalledFiles(root)); err == nil {

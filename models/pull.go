@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -80,6 +81,7 @@ func (p *Puller) Find(ctx context.Context, s Source) ([]byte, error) {
 	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("pull %s: %w", s.Name, err)
 	}
+	defer os.Remove(p.Dir) // succeeds where nothing came
 	part := filepath.Join(p.Dir, s.SHA256+".part")
 	if err := p.download(ctx, s, part); err != nil {
 		return nil, fmt.Errorf("pull %s from %s: %w", s.Name, s.URL, err)
@@ -237,6 +239,9 @@ func validator(h http.Header) string {
 // failed tells answers that are final from those that another attempt may
 // better: a name that does not exist stays so.
 func failed(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // the address is in our own words already
+	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) && dns.IsNotFound {
 		return permanent{err}

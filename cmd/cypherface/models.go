@@ -162,15 +162,12 @@ func describeInstalled(p *models.Pack, inUse string) packState {
 
 // printPack says in a line which pack it is and how often it errs.
 func printPack(w io.Writer, word string, m *models.Manifest) {
-	r := ratesOf(&m.Calibration)
-	fmt.Fprintf(w, "%s pack %s (%s)\n", word, m.Name, m.Summary)
-	fmt.Fprintf(w, "  error rates: of the people it should know it misses %s at FMR 1e-3, %s at FMR 1e-4\n", percent(r.FNMR3), percent(r.FNMR4))
-	fmt.Fprintf(w, "  measured on: %s (%d impostor pairs)\n", r.Origin, r.ImpostorPairs)
+	fmt.Fprintf(w, "%s pack %s (%s)\n  %v\n", word, m.Name, m.Summary, &m.Calibration)
 }
 
 func modelsListCommand() command {
 	c := command{name: "models list", args: "[--packs DIR]",
-		summary: "List the packs, installed or known, with state and error rates.",
+		summary: "list the packs, installed or known, with state and error rates",
 		help: `Every network of an installed pack is hashed on the way: "damaged" is what a
 box would refuse to load.
 
@@ -267,7 +264,7 @@ func joined(err error) []error {
 
 func modelsUseCommand() command {
 	c := command{name: "models use", args: "[--packs DIR] NAME",
-		summary: "Choose the pack of this box.",
+		summary: "choose the pack of this box",
 		help: `The pack is tried in a process of its own first; one that fails is refused and
 the box stays on the pack it has. A running box takes the new one at its next
 start and then embeds everyone anew from the stored crops.
@@ -306,7 +303,7 @@ start and then embeds everyone anew from the stored crops.
 
 func modelsVerifyCommand() command {
 	c := command{name: "models verify", args: "[--packs DIR] [--try] [NAME…]",
-		summary: "Hash the networks of installed packs; status 1 where one is damaged.",
+		summary: "hash the networks of installed packs; status 1 where one is damaged",
 		help: `  cypherface models verify
   cypherface models verify --try standard     run its networks and goldens too
 `}

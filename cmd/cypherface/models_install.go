@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -54,7 +55,7 @@ func packPuller(t *terminal, root string, timeout time.Duration) *models.Puller 
 
 func modelsImportCommand() command {
 	c := command{name: "models import", args: "[--packs DIR] FOLDER",
-		summary: "Install a pack from a folder or USB stick, without a network connection.",
+		summary: "install a pack from a folder or USB stick, without a network connection",
 		help: `FOLDER holds either a ready-made pack (manifest.json and its networks; copy the
 folder of another box) or the original weights of the standard pack as their
 makers publish them, which are converted here:
@@ -102,7 +103,7 @@ func importPack(ctx context.Context, in models.Installer, dir, npm string) (*mod
 
 func modelsPullCommand() command {
 	c := command{name: "models pull", args: "[--packs DIR] [--timeout 5s] NAME",
-		summary: "Download the original weights of a pack, convert and install it.",
+		summary: "download the original weights of a pack, convert and install it",
 		help: `A download that is cut off is resumed, in the same run or a later one. What
 came is compared with the hashes of the manifest, and the output says which:
 the publisher states one for some files only.
@@ -159,7 +160,7 @@ func reportInstalled(t *terminal, root string, p *models.Pack, asJSON bool) erro
 
 func modelsSetupCommand() command {
 	c := command{name: "models setup", args: "[--packs DIR] [--sources DIR]",
-		summary: "Install the packs that can be had, and say which one is used.",
+		summary: "install the packs that can be had, and say which one is used",
 		help: `The standard pack is taken from what is installed, from original weights in
 --sources, or from its publisher, in this order; the basic pack comes with the
 build. What is done already takes no time. An unreachable publisher is left
@@ -195,9 +196,8 @@ func (s packSetup) run(ctx context.Context, asJSON bool) error {
 		if s.upToDate(name) {
 			continue
 		}
-		fmt.Fprintf(s.err, "installing pack %s\n", name)
 		if err := s.install(ctx, name); err != nil {
-			fmt.Fprintf(s.err, "  pack %s is not to be had: %v\n", name, err)
+			fmt.Fprintf(s.err, "pack %s is not to be had: %v\n", name, err)
 		}
 	}
 	p, err := models.Default(s.Root)
@@ -230,6 +230,7 @@ func (s packSetup) upToDate(name string) bool {
 
 // install looks in the local folders, then asks the publisher.
 func (s packSetup) install(ctx context.Context, name string) error {
+	s.Progress = func(step string) { fmt.Fprintf(s.err, "pack %s: %s\n", name, step) }
 	local := []string{s.npm}
 	if s.sources != "" {
 		local = append(local, s.sources)
@@ -243,7 +244,7 @@ func (s packSetup) install(ctx context.Context, name string) error {
 	if st, serr := os.Stat(failed); serr == nil && time.Since(st.ModTime()) < pullPause {
 		return errors.New("its publisher was not reachable before (cypherface models pull standard tries again now)")
 	}
-	fmt.Fprintf(s.err, "  no original weights in %q; asking the publisher\n", s.sources)
+	fmt.Fprintf(s.err, "pack %s: no original weights in %s; asking their publisher\n", name, cmp.Or(s.sources, "any folder named"))
 	pull := packPuller(s.terminal, s.Root, s.timeout)
 	pull.Attempts = 1
 	if _, err = pullPack(ctx, s.Installer, pull, name, s.npm); err != nil {
@@ -254,7 +255,7 @@ func (s packSetup) install(ctx context.Context, name string) error {
 
 func modelsConvertCommand() command {
 	c := command{name: "models convert", args: "SOURCE… -o OUT.tflite",
-		summary: "Convert one network to TensorFlow Lite.",
+		summary: "convert one network to TensorFlow Lite",
 		help: `SOURCE is an OpenVINO IR (.xml; its .bin is found beside it) or face-api's
 weights manifest of the face recognition network (-weights_manifest.json; its
 .bin is found beside it). The same input gives the same bytes everywhere; the
@@ -326,7 +327,7 @@ func convertFiles(paths []string) ([]byte, error) {
 
 func modelsPinCommand() command {
 	c := command{name: "models pin", args: "[--from DIR]… [--calibration FILE] MANIFEST.json",
-		summary: "Fill in what can be computed of a pack's manifest: for makers of packs.",
+		summary: "fill in what can be computed of a pack's manifest: for makers of packs",
 		help: `Converts the networks from their sources (or takes them from the manifest's own
 folder), and writes their hashes, sizes and golden answers, the space and the
 golden cosines into MANIFEST.json. --calibration takes over the error rates
