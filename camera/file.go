@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/cypherface/edge/internal/picture"
 )
 
 // Frames a second where neither the URL nor the clip names a rate.
@@ -102,7 +104,7 @@ func mjpegClip(f *os.File, spans []span, p Params) (*clip, error) {
 		if _, err := f.ReadAt(raw, spans[i].off); err != nil {
 			return nil, fmt.Errorf("read JPEG frame: %w", err)
 		}
-		return DecodeJPEG(raw, into)
+		return picture.DecodeJPEG(raw, into, picture.Limits{Bytes: maxJPEG})
 	}
 	return &clip{n: len(spans), load: load, pace: pace{every: p.period(0, clipFPS)}}, nil
 }
@@ -126,7 +128,11 @@ func still(r io.Reader) (*image.YCbCr, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decodeStill(b)
+	pic, err := picture.Decode(b, picture.Limits{Bytes: maxJPEG})
+	if err != nil {
+		return nil, err
+	}
+	return toYCbCr(pic.Image), nil
 }
 
 // openDir is the driver of dir: the pictures of a folder, by name. It reads the

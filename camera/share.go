@@ -94,6 +94,18 @@ func (s *Shared) Reader() Source {
 	return &reader{shared: s, last: s.seq, base: s.count}
 }
 
+// Snapshot waits for the next frame and returns a picture of it that is the
+// caller's.
+func (s *Shared) Snapshot(ctx context.Context) (image.Image, error) {
+	r := s.Reader()
+	defer r.Close()
+	f, err := r.Next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return copyFrame(nil, f.Image), nil
+}
+
 // reader is one reader of a Shared.
 type reader struct {
 	shared *Shared

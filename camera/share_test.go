@@ -63,6 +63,28 @@ func TestReadersHaveTheSameFrames(t *testing.T) {
 	})
 }
 
+func TestSnapshotIsTheCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sharing(t, &device{frames: 1000})
+		img, err := s.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := s.Reader()
+		defer r.Close()
+		for range 5 {
+			if f, err := r.Next(t.Context()); err != nil || f.Image == img {
+				t.Fatalf("%v; the snapshot was used again: %v", err, f.Image == img)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := s.Snapshot(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want context.Canceled", err)
+		}
+	})
+}
+
 func TestSharedEndTellsReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		eio := errors.New("input/output error")

@@ -12,6 +12,7 @@ import (
 	"github.com/blackjack/webcam"
 
 	"github.com/cypherface/edge/camera"
+	"github.com/cypherface/edge/internal/picture"
 )
 
 const (
@@ -134,7 +135,7 @@ func (s *source) decode(b []byte) (*image.YCbCr, error) {
 	if err != nil {
 		return nil, err
 	}
-	return camera.DecodeJPEG(b[:n], s.img)
+	return picture.DecodeJPEG(b[:n], s.img, picture.Limits{})
 }
 
 // Close stops the device. It waits for a read that is under way, up to a second.

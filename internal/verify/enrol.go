@@ -1,0 +1,289 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"slices"
+
+	"github.com/cypherface/edge/engine"
+	"github.com/cypherface/edge/internal/picture"
+	"github.com/cypherface/edge/store"
+)
+
+const (
+	// cropQuality keeps what an embedder sees: its cosine to the uncompressed
+	// crop stays above 0.99, at a quarter of the size of a PNG.
+	cropQuality = 95
+	// sameFMR is the rate at which images of two people pass as one person's in
+	// an enrolment: lenient, since somebody vouches for the images.
+	sameFMR = 1e-2
+	// duplicateFPIR is the share of new people who may be reported as duplicates
+	// of somebody: each is a question to an operator.
+	duplicateFPIR = 1e-2
+)
+
+// Enrol makes the template of a person. It happens whole or not at all: when an
+// image is refused, what was enrolled before stays. The errors are ErrImages,
+// ErrUnknownPerson, ErrNoFace, ErrSeveralFaces, ErrLowQuality, ErrOtherFace,
+// ErrDuplicate, and those of the store.
+func (s *Service) Enrol(ctx context.Context, r EnrolRequest) (Enrolment, error) {
+	e, err := s.prepare(ctx, r)
+	if err == nil {
+		err = s.store.Update(ctx, r.Cause, func(tx *store.Tx) error { return e.commit(tx) })
+	}
+	if err != nil {
+		s.refuse(ctx, r, err)
+		return Enrolment{}, err
+	}
+	return e.result, nil
+}
+
+// enrolment is one that was prepared and not yet committed.
+type enrolment struct {
+	EnrolRequest
+	space    string
+	template engine.Template
+	crops    []store.Crop
+	earlier  []store.CropID // crops that stay, as they were when read
+	result   Enrolment
+}
+
+// prepare does all that takes time: nothing is changed by it.
+func (s *Service) prepare(ctx context.Context, r EnrolRequest) (*enrolment, error) {
+	e := &enrolment{EnrolRequest: r, space: s.engine.Space(), result: Enrolment{Person: r.Person}}
+	merchant, kept, err := s.earlier(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(r.Images) + len(kept); len(r.Images) == 0 || n > MaxImages {
+		return nil, &Error{Op: "enrol", Err: ErrImages, Hint: fmt.Sprintf("a person is enrolled from 1 to %d images; this would make %d", MaxImages, n)}
+	}
+	templates := make([]engine.Template, 0, MaxImages)
+	for i, img := range r.Images {
+		t, err := s.enrolImage(ctx, e, img, i+1)
+		if err != nil {
+			return nil, err
+		}
+		templates = append(templates, t)
+	}
+	for _, c := range kept {
+		t, err := s.embedCrop(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		templates = append(templates, t)
+		e.earlier = append(e.earlier, c.ID)
+	}
+	if err := s.oneFace(templates); err != nil {
+		return nil, err
+	}
+	if e.template = engine.Fuse(templates...); e.template == nil {
+		return nil, errors.New("enrol: templates cancel each other out")
+	}
+	e.result.Crops = len(templates)
+	return e, s.findDuplicate(e, merchant)
+}
+
+// earlier reads the merchant, and the crops to which this enrolment adds.
+func (s *Service) earlier(ctx context.Context, r EnrolRequest) (merchant store.Merchant, crops []store.Crop, err error) {
+	err = s.store.View(ctx, func(tx *store.Tx) error {
+		if _, merchant, err = person(tx, "enrol", r.Merchant, r.Person); err != nil || !r.Add {
+			return err
+		}
+		crops, err = cropsOf(tx, r.Person)
+		return err
+	})
+	return merchant, crops, err
+}
+
+func cropsOf(tx *store.Tx, id store.PersonID) (crops []store.Crop, err error) {
+	for c, err := range store.All(tx, store.CropsByPerson, store.Plain(id)) {
+		if err != nil {
+			return nil, err
+		}
+		crops = append(crops, c)
+	}
+	return crops, nil
+}
+
+// enrolImage makes a crop and a template of one image.
+func (s *Service) enrolImage(ctx context.Context, e *enrolment, img image.Image, number int) (engine.Template, error) {
+	face, err := s.find(ctx, img, "enrol", number, barringEnrolment)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.engine.Embed(ctx, img, face.Face)
+	if err != nil {
+		return nil, fmt.Errorf("enrol image %d: %w", number, err)
+	}
+	crop := s.engine.Crop(img, face.Face)
+	encoded, err := picture.EncodeJPEG(crop.Image, cropQuality)
+	if err != nil {
+		return nil, fmt.Errorf("enrol image %d: %w", number, err)
+	}
+	rec := store.Crop{Merchant: e.Merchant, Person: e.Person, Source: e.Source, Quality: face.warnings, Image: encoded}
+	for _, p := range crop.Landmarks {
+		rec.Landmarks = append(rec.Landmarks, store.Point{X: float32(p.X), Y: float32(p.Y)})
+	}
+	e.crops = append(e.crops, rec)
+	e.result.Faces = max(e.result.Faces, face.faces)
+	for _, w := range face.warnings {
+		if !slices.Contains(e.result.Warnings, w) {
+			e.result.Warnings = append(e.result.Warnings, w)
+		}
+	}
+	return t, nil
+}
+
+// oneFace refuses images of several people: each must resemble the mean of the
+// others.
+func (s *Service) oneFace(templates []engine.Template) error {
+	threshold, ok := s.cal.Threshold(sameFMR)
+	if !ok || len(templates) < 2 {
+		return nil
+	}
+	for i, t := range templates {
+		others := slices.Delete(slices.Clone(templates), i, i+1)
+		if engine.Compare(t, engine.Fuse(others...)) < threshold {
+			return &Error{Op: "enrol", Image: i + 1, Err: ErrOtherFace, Hint: "this face does not resemble those of the other images"}
+		}
+	}
+	return nil
+}
+
+// findDuplicate looks for somebody else with this face.
+func (s *Service) findDuplicate(e *enrolment, m store.Merchant) error {
+	g := s.galleries.of(e.Merchant)
+	hits := g.Search(e.template, 2)
+	hits = slices.DeleteFunc(hits, func(h engine.Hit) bool { return h.ID == string(e.Person) })
+	if len(hits) == 0 {
+		return nil
+	}
+	g.impostors.note(e.Person, hits)
+	threshold, ok := s.cal.IdentifyThreshold(duplicateFPIR, g.Len())
+	if !ok { // a large gallery: the strictest that there is
+		threshold, _ = s.cal.Threshold(s.cal.MinFMR())
+	}
+	if hits[0].Score < threshold {
+		return nil
+	}
+	of := store.PersonID(hits[0].ID)
+	if m.Policy.RefuseDuplicates {
+		return &Error{Op: "enrol", Err: ErrDuplicate, Of: of, Hint: "the merchant allows one person a face"}
+	}
+	e.result.PossibleDuplicateOf = of
+	e.result.DuplicateSimilarity = s.cal.Similarity(hits[0].Score)
+	return nil
+}
+
+// commit stores the enrolment. It may run again in another transaction.
+func (e *enrolment) commit(tx *store.Tx) error {
+	p, _, err := person(tx, "enrol", e.Merchant, e.Person)
+	if err != nil {
+		return err
+	}
+	for _, step := range []func(*store.Tx) error{e.putCrops, e.putTemplate, e.putReview} {
+		if err := step(tx); err != nil {
+			return fmt.Errorf("store enrolment: %w", err)
+		}
+	}
+	p.Status, p.EnrolledAt = store.PersonEnrolled, tx.Time()
+	if err := store.Put(tx, &p); err != nil {
+		return fmt.Errorf("store enrolment: %w", err)
+	}
+	e.result.Event, err = store.Append(tx, e.event(), nil)
+	if err == nil && e.Also != nil {
+		err = e.Also(tx, e.result)
+	}
+	return err
+}
+
+// putCrops replaces the person's crops, or adds to them.
+func (e *enrolment) putCrops(tx *store.Tx) error {
+	old, err := cropsOf(tx, e.Person)
+	if err != nil {
+		return err
+	}
+	if e.Add && !slices.EqualFunc(old, e.earlier, func(c store.Crop, id store.CropID) bool { return c.ID == id }) {
+		return fmt.Errorf("crops of the person: %w", store.ErrStale)
+	}
+	for _, c := range old {
+		if e.Add {
+			break
+		}
+		if err := store.Delete[store.Crop](tx, c.ID); err != nil {
+			return err
+		}
+	}
+	for i := range e.crops {
+		c := e.crops[i]
+		c.ID = store.NewID[store.CropID](tx.Time())
+		if err := store.Put(tx, &c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putTemplate replaces all templates of the person: those of other spaces no
+// longer say what the crops show.
+func (e *enrolment) putTemplate(tx *store.Tx) error {
+	t := store.Template{ID: store.NewTemplateID(e.Person, e.space), Merchant: e.Merchant, Person: e.Person,
+		Space: e.space, Crops: e.result.Crops, Vector: e.template}
+	var stale []store.TemplateID
+	for old, err := range store.All(tx, store.TemplatesByPerson, store.Plain(e.Person)) {
+		if err != nil {
+			return err
+		}
+		if old.ID == t.ID {
+			t.Meta = old.Meta
+		} else {
+			stale = append(stale, old.ID)
+		}
+	}
+	for _, id := range stale {
+		if err := store.Delete[store.Template](tx, id); err != nil {
+			return err
+		}
+	}
+	return store.Put(tx, &t)
+}
+
+// putReview asks an operator about a possible duplicate.
+func (e *enrolment) putReview(tx *store.Tx) error {
+	if e.result.PossibleDuplicateOf == "" {
+		return nil
+	}
+	return store.Put(tx, &store.Review{ID: store.NewID[store.ReviewID](tx.Time()), Merchant: e.Merchant, Reason: store.ReviewDuplicate,
+		Persons: []store.PersonID{e.Person, e.result.PossibleDuplicateOf}, Score: e.result.DuplicateSimilarity})
+}
+
+func (e *enrolment) event() store.Event {
+	ev := store.Event{Kind: store.EventEnrolment, Action: "enrol", Merchant: e.Merchant, Person: e.Person, Outcome: store.OutcomeDone,
+		Reasons:  slices.Clone(e.result.Warnings),
+		Counters: map[string]float64{"images": float64(len(e.Images)), "crops": float64(e.result.Crops), "faces": float64(e.result.Faces)}}
+	if e.result.PossibleDuplicateOf != "" {
+		ev.Reasons = append(ev.Reasons, ReasonDuplicate)
+		ev.Counters["similarity"] = e.result.DuplicateSimilarity
+	}
+	return ev
+}
+
+// refuse records an enrolment that was refused for what the images show.
+func (s *Service) refuse(ctx context.Context, r EnrolRequest, cause error) {
+	var refused *Error
+	if !errors.As(cause, &refused) || errors.Is(cause, ErrUnknownPerson) {
+		return
+	}
+	ev := store.Event{Kind: store.EventEnrolment, Action: "enrol", Merchant: r.Merchant, Person: r.Person, Outcome: store.OutcomeFailed,
+		Reasons: append([]string{reasonOf(refused.Err)}, refused.Reasons...), Counters: map[string]float64{"images": float64(len(r.Images))}}
+	err := s.store.Update(ctx, r.Cause, func(tx *store.Tx) error {
+		_, err := store.Append(tx, ev, nil)
+		return err
+	})
+	if err != nil {
+		s.log.Error("refused enrolment not recorded", "err", err)
+	}
+}

@@ -1,0 +1,143 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/cypherface/edge/engine"
+	"github.com/cypherface/edge/store"
+)
+
+// gallery holds the templates of a merchant's people.
+type gallery struct {
+	*engine.Gallery
+	impostors impostors
+}
+
+// galleries holds a gallery for each merchant, in one space. What it holds
+// follows from the store alone: a person is in it when he is enrolled and has a
+// template of the space.
+type galleries struct {
+	store store.Store
+	space string
+	dim   int
+	log   *slog.Logger
+
+	mu sync.Mutex // protects the map; held by load, so that no change is lost to it
+	m  map[store.MerchantID]*gallery
+}
+
+func newGalleries(st store.Store, space string, dim int, log *slog.Logger) *galleries {
+	return &galleries{store: st, space: space, dim: dim, log: log, m: map[store.MerchantID]*gallery{}}
+}
+
+// of returns the gallery of a merchant, empty where nobody is enrolled.
+func (g *galleries) of(m store.MerchantID) *gallery {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.locked(m)
+}
+
+func (g *galleries) locked(m store.MerchantID) *gallery {
+	one := g.m[m]
+	if one == nil {
+		one = &gallery{Gallery: engine.NewGallery(g.dim)}
+		g.m[m] = one
+	}
+	return one
+}
+
+func (g *galleries) people() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := 0
+	for _, one := range g.m {
+		n += one.Len()
+	}
+	return n
+}
+
+// load reads all templates of the space.
+func (g *galleries) load(ctx context.Context) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.store.View(ctx, func(tx *store.Tx) error {
+		for m, err := range store.All(tx, store.Merchants) {
+			if err != nil {
+				return err
+			}
+			for t, err := range store.All(tx, store.TemplatesBySpace, store.Plain(m.ID), store.Plain(g.space)) {
+				if err != nil {
+					return err
+				}
+				if err := g.put(tx, m.ID, t.Person, &t); err != nil {
+					return err
+				}
+			}
+		}
+		return ctx.Err()
+	})
+}
+
+// put brings one person in step with the store; t is his template where the
+// caller has it.
+func (g *galleries) put(tx *store.Tx, m store.MerchantID, id store.PersonID, t *store.Template) error {
+	p, err := store.GetOf[store.Person](tx, m, id)
+	if err == nil && p.Status == store.PersonEnrolled && t == nil {
+		var read store.Template
+		read, err = store.Get[store.Template](tx, store.NewTemplateID(id, g.space))
+		t = &read
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if err != nil || p.Status != store.PersonEnrolled {
+		g.locked(m).Remove(string(id))
+		return nil
+	}
+	if !g.locked(m).Add(string(id), t.Vector) {
+		g.log.Warn("template left out", "person", id, "length", len(t.Vector), "want", g.dim)
+	}
+	return nil
+}
+
+// follow brings the people whom a commit changed in step. It reads them anew,
+// so that the order of commits does not matter.
+func (g *galleries) follow(c store.Commit) {
+	changed := map[store.PersonID]store.MerchantID{}
+	for _, e := range c.Events {
+		if e.Change == nil {
+			continue
+		}
+		switch e.Change.Kind {
+		case store.KindPerson:
+			changed[store.PersonID(e.Change.ID)] = e.Merchant
+		case store.KindTemplate:
+			id, _, _ := strings.Cut(e.Change.ID, ".")
+			changed[store.PersonID(id)] = e.Merchant
+		}
+	}
+	if len(changed) == 0 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	err := g.store.View(context.Background(), func(tx *store.Tx) error {
+		for id, m := range changed {
+			if err := g.put(tx, m, id, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		// Better unknown than known by a template that may be erased.
+		g.log.Error("gallery fell behind the store", "err", err)
+		for id, m := range changed {
+			g.locked(m).Remove(string(id))
+		}
+	}
+}

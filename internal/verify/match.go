@@ -1,0 +1,214 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+
+	"github.com/cypherface/edge/engine"
+	"github.com/cypherface/edge/store"
+)
+
+// defaultFMR is the 1:1 policy of a merchant who named none.
+const defaultFMR = 1e-4
+
+// Verify compares the dominant face of an image with a person (1:1) at the FMR
+// of the merchant. No match is a result. The errors are ErrUnknownPerson,
+// ErrNotEnrolled, ErrNoFace, ErrSeveralFaces, ErrLowQuality, ErrUnsupported,
+// and those of the store.
+func (s *Service) Verify(ctx context.Context, r VerifyRequest) (Result, error) {
+	const op = "verify"
+	enrolled, merchant, err := s.template(ctx, op, r.Merchant, r.Person)
+	if err != nil {
+		return Result{}, err
+	}
+	fmr := orElse(merchant.Policy.FMR, defaultFMR)
+	threshold, ok := s.cal.Threshold(fmr)
+	if !ok {
+		return Result{}, &Error{Op: op, Err: ErrUnsupported, Hint: fmt.Sprintf(
+			"the policy wants FMR %.2g, the calibration vouches for %.2g: allow more errors or install a better pack", fmr, s.cal.MinFMR())}
+	}
+	face, probe, err := s.probe(ctx, op, r.Image)
+	if err != nil {
+		return Result{}, err
+	}
+	score := engine.Compare(probe, enrolled)
+	res := Result{
+		Match:      score >= threshold,
+		Similarity: s.cal.Similarity(score),
+		Threshold:  s.cal.Similarity(threshold),
+		Faces:      face.faces,
+		Warnings:   face.warnings,
+	}
+	if res.Match {
+		g := s.galleries.of(r.Merchant)
+		g.impostors.note(r.Person, g.Search(probe, 2))
+	}
+	event := store.Event{Kind: store.EventDecision, Action: op, Merchant: r.Merchant, Person: r.Person, Session: r.Session,
+		Outcome: outcome(res.Match), Reasons: face.warnings,
+		Counters: map[string]float64{"similarity": res.Similarity, "threshold": res.Threshold, "faces": float64(face.faces)}}
+	err = s.store.Update(ctx, r.Cause, func(tx *store.Tx) (err error) {
+		if res.Event, err = store.Append(tx, event, nil); err == nil && r.Also != nil {
+			err = r.Also(tx, res)
+		}
+		return err
+	})
+	if err != nil {
+		return Result{}, fmt.Errorf("record verification: %w", err)
+	}
+	return res, nil
+}
+
+// Identify searches the dominant face of an image among the people of the
+// merchant (1:N). Nobody found is a result, and so are several: then Match is
+// false. The errors are ErrNoFace, ErrSeveralFaces, ErrLowQuality,
+// ErrUnsupported, and those of the store.
+func (s *Service) Identify(ctx context.Context, r IdentifyRequest) (Identification, error) {
+	const op = "identify"
+	g := s.galleries.of(r.Merchant)
+	threshold, size, err := s.identifyThreshold(op, g, orElse(r.FPIR, DefaultFPIR))
+	if err != nil {
+		return Identification{}, err
+	}
+	face, probe, err := s.probe(ctx, op, r.Image)
+	if err != nil {
+		return Identification{}, err
+	}
+	limit := r.Limit
+	if limit <= 0 {
+		limit = 5
+	}
+	hits := g.Search(probe, max(limit, 2))
+	v := verdictOf(hits, threshold)
+	res := Identification{Match: v.person != "", Person: v.person, Threshold: s.cal.Similarity(threshold),
+		Gallery: size, Faces: face.faces, Warnings: face.warnings}
+	if len(hits) > 0 {
+		res.Similarity = s.cal.Similarity(hits[0].Score)
+	}
+	for _, h := range hits[:min(limit, len(hits))] {
+		if h.Score >= threshold {
+			res.Candidates = append(res.Candidates, Candidate{store.PersonID(h.ID), s.cal.Similarity(h.Score)})
+		}
+	}
+	if res.Match {
+		g.impostors.note(v.person, hits)
+	}
+	event := store.Event{Kind: store.EventDecision, Action: op, Merchant: r.Merchant, Person: v.person,
+		Outcome: outcome(res.Match), Reasons: append(v.reasons(), face.warnings...),
+		Counters: map[string]float64{"similarity": res.Similarity, "threshold": res.Threshold, "faces": float64(face.faces),
+			"gallery": float64(size), "candidates": float64(len(res.Candidates))}}
+	err = s.store.Update(ctx, r.Cause, func(tx *store.Tx) (err error) {
+		if res.Event, err = store.Append(tx, event, nil); err == nil && r.Also != nil {
+			err = r.Also(tx, res)
+		}
+		return err
+	})
+	if err != nil {
+		return Identification{}, fmt.Errorf("record identification: %w", err)
+	}
+	return res, nil
+}
+
+// identifyThreshold is the score of a 1:N policy at the present size of a
+// gallery, or ErrUnsupported.
+func (s *Service) identifyThreshold(op string, g *gallery, fpir float64) (threshold float64, size int, err error) {
+	size = g.Len()
+	threshold, ok := s.cal.IdentifyThreshold(fpir, size)
+	if !ok {
+		return 0, size, &Error{Op: op, Err: ErrUnsupported, Hint: fmt.Sprintf(
+			"among %d people the policy wants FPIR %.2g, the calibration vouches for %.2g at best: ask for a PIN, card or code first and verify 1:1",
+			size, fpir, s.cal.FPIR(1, size))}
+	}
+	return threshold, size, nil
+}
+
+// verdict is what one probe says.
+type verdict struct {
+	person    store.PersonID // who alone reaches the threshold, or nobody
+	ambiguous bool           // several do
+	score     float64        // of the best hit, −1 in an empty gallery
+}
+
+// verdictOf judges hits, best first: a second person above the threshold means
+// that the probe does not tell them apart.
+func verdictOf(hits []engine.Hit, threshold float64) verdict {
+	if len(hits) == 0 {
+		return verdict{score: -1}
+	}
+	v := verdict{score: hits[0].Score}
+	switch {
+	case v.score < threshold:
+	case len(hits) > 1 && hits[1].Score >= threshold:
+		v.ambiguous = true
+	default:
+		v.person = store.PersonID(hits[0].ID)
+	}
+	return v
+}
+
+func (v verdict) reasons() []string {
+	if v.ambiguous {
+		return []string{ReasonAmbiguous}
+	}
+	return nil
+}
+
+// probe makes a template of the face that is meant.
+func (s *Service) probe(ctx context.Context, op string, img image.Image) (found, engine.Template, error) {
+	face, err := s.find(ctx, img, op, 0, barring)
+	if err != nil {
+		return found{}, nil, err
+	}
+	t, err := s.engine.Embed(ctx, img, face.Face)
+	if err != nil {
+		return found{}, nil, fmt.Errorf("%s: %w", op, err)
+	}
+	return face, t, nil
+}
+
+// template reads the template of a person in the present space, and makes it
+// from the crops where it is not there yet.
+func (s *Service) template(ctx context.Context, op string, m store.MerchantID, id store.PersonID) (engine.Template, store.Merchant, error) {
+	var t store.Template
+	var merchant store.Merchant
+	err := s.store.View(ctx, func(tx *store.Tx) (err error) {
+		var p store.Person
+		if p, merchant, err = person(tx, op, m, id); err != nil {
+			return err
+		}
+		if p.Status != store.PersonEnrolled {
+			return &Error{Op: op, Err: ErrNotEnrolled, Hint: "the person is " + string(p.Status) + ": enrol a face first"}
+		}
+		t, err = store.Get[store.Template](tx, store.NewTemplateID(id, s.engine.Space()))
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		if err = s.embedAnew(ctx, m, id); err == nil {
+			return s.template(ctx, op, m, id)
+		}
+	}
+	return t.Vector, merchant, err
+}
+
+// unknown turns the absence of a person's record into ErrUnknownPerson.
+func unknown(op string, err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return &Error{Op: op, Err: ErrUnknownPerson, Hint: "ids are those that registration answered, of this merchant and environment"}
+	}
+	return err
+}
+
+func outcome(match bool) store.Outcome {
+	if match {
+		return store.OutcomeMatch
+	}
+	return store.OutcomeNoMatch
+}
+
+func orElse(v, byDefault float64) float64 {
+	if v > 0 {
+		return v
+	}
+	return byDefault
+}

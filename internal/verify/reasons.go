@@ -1,0 +1,40 @@
+package verify
+
+import "errors"
+
+// Reasons in the events of this package, besides the engine's words for what
+// speaks against a face.
+const (
+	ReasonAmbiguous    = "ambiguous"          // several people reach the threshold
+	ReasonDuplicate    = "possible_duplicate" // somebody else has this face
+	ReasonNoLiveness   = "no_liveness"        // nothing showed that the face is alive
+	ReasonNoDoor       = "no_door"            // the camera only watches
+	ReasonNoGrant      = "no_grant"           // nobody lets the person through this door
+	ReasonNotNow       = "outside_schedule"   // somebody does, at other times
+	ReasonUnknown      = "unknown_face"       // nobody in the gallery reaches the threshold
+	ReasonTooBrief     = "too_brief"          // gone before enough was seen
+	ReasonUnsupported  = "error_rate"         // see ErrUnsupported
+	ReasonSecondFactor = "second_factor"      // the door asks for a PIN, card or code first
+)
+
+// reasonOf is the word for an error in an event.
+func reasonOf(err error) string {
+	for _, known := range []struct {
+		err  error
+		word string
+	}{
+		{ErrNoFace, "no_face"},
+		{ErrSeveralFaces, "several_faces"},
+		{ErrLowQuality, "low_quality"},
+		{ErrNotEnrolled, "not_enrolled"},
+		{ErrOtherFace, "other_face"},
+		{ErrDuplicate, ReasonDuplicate},
+		{ErrUnsupported, ReasonUnsupported},
+		{ErrImages, "images"},
+	} {
+		if errors.Is(err, known.err) {
+			return known.word
+		}
+	}
+	return "error"
+}

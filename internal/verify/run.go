@@ -1,0 +1,263 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cypherface/edge/camera"
+	"github.com/cypherface/edge/engine"
+	"github.com/cypherface/edge/store"
+)
+
+// What a door's policy means where it names nothing.
+const (
+	defaultFrames   = 3
+	defaultCoolDown = 5 * time.Second
+)
+
+const (
+	refreshEvery = 10 * time.Second // the policy is read again
+	complainMost = 10 * time.Second // between log lines about frames that fail
+)
+
+// Run watches the frames of a camera until ctx ends or the source does, and
+// records one decision an encounter: "match" for somebody who may pass, "denied"
+// for somebody who may not, "no_match" for a face that stays unknown; and an
+// encounter without a decision where a face could not be compared. The dominant
+// face is the one that counts. Frames that fail are logged and left out. The
+// error is ctx's, the source's, or store.ErrNotFound for a door that is not there.
+func (s *Service) Run(ctx context.Context, src camera.Source, door DoorConfig) error {
+	w := &watch{Service: s, cfg: door}
+	for {
+		f, err := src.Next(ctx)
+		if err != nil {
+			return err
+		}
+		switch err := w.frame(ctx, f); {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrClosed):
+			return fmt.Errorf("watch door %s: %w", door.Door, err)
+		case err != nil:
+			w.complain(f.Time, err)
+		}
+	}
+}
+
+// watch is one camera under way.
+type watch struct {
+	*Service
+	cfg     DoorConfig
+	door    store.Door
+	tracker *tracker
+	read    time.Time // when door was
+
+	failures   int // since the last complaint
+	complained time.Time
+}
+
+// frame takes one frame through the chain. The networks are asked only for what
+// is still open: a face that was decided about costs a detection.
+func (w *watch) frame(ctx context.Context, f camera.Frame) error {
+	if err := w.refresh(ctx, f.Time); err != nil {
+		return err
+	}
+	faces, err := w.engine.Detect(ctx, f.Image)
+	if err != nil {
+		return err
+	}
+	seen := make([]sighting, len(faces))
+	for i, face := range faces {
+		barred, _ := judge(face, barringEnrolment)
+		seen[i] = sighting{face.Box, words(barred)}
+	}
+	look, gone := w.tracker.see(f.Time, seen)
+	for _, tr := range gone {
+		if err := w.left(ctx, tr); err != nil {
+			return err
+		}
+	}
+	if look == nil || w.door.Policy.SecondFactor {
+		return nil
+	}
+	return w.look(ctx, f, faces, look)
+}
+
+// look compares the dominant face.
+func (w *watch) look(ctx context.Context, f camera.Frame, faces []engine.Face, tr *track) error {
+	g := w.galleries.of(w.cfg.Merchant)
+	threshold, size, err := w.identifyThreshold("identify", g, w.fpir())
+	if errors.Is(err, ErrUnsupported) {
+		tr.barred[ReasonUnsupported]++
+		return nil
+	}
+	probe, err := w.engine.Embed(ctx, f.Image, faces[0])
+	if err != nil {
+		return err
+	}
+	hits := g.Search(probe, 2)
+	d, ok := w.tracker.learn(f.Time, tr, verdictOf(hits, threshold))
+	if !ok {
+		return nil
+	}
+	if d.person != "" {
+		g.impostors.note(d.person, hits)
+	}
+	return w.decide(ctx, d, map[string]float64{
+		"similarity": w.cal.Similarity(d.score), "threshold": w.cal.Similarity(threshold), "gallery": float64(size),
+		"faces": float64(len(faces)), "frames": float64(d.frames), "seconds": d.took.Seconds()})
+}
+
+// decide records a decision. The grants are read in the same transaction, so
+// that it answers to the state of the store at its place in the journal.
+func (w *watch) decide(ctx context.Context, d decision, counters map[string]float64) error {
+	event := store.Event{Kind: store.EventDecision, Action: "identify", Merchant: w.cfg.Merchant, Site: w.door.Site,
+		Door: w.cfg.Door, Person: d.person, Counters: counters}
+	cause := store.Cause{Actor: actor}
+	if d.person != "" {
+		cause.Actor = store.Actor{Kind: store.ActorPerson, ID: string(d.person)}
+	}
+	err := w.store.Update(ctx, cause, func(tx *store.Tx) error {
+		ev := event
+		var err error
+		if ev.Outcome, ev.Reasons, err = w.outcome(tx, d); err != nil {
+			return err
+		}
+		_, err = store.Append(tx, ev, nil)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("record decision: %w", err)
+	}
+	return nil
+}
+
+// outcome applies the grants. It never says "granted": without a proof of life
+// a match moves nothing, and its reasons say so.
+func (w *watch) outcome(tx *store.Tx, d decision) (store.Outcome, []string, error) {
+	switch {
+	case d.ambiguous:
+		return store.OutcomeNoMatch, []string{ReasonAmbiguous}, nil
+	case d.person == "":
+		return store.OutcomeNoMatch, []string{ReasonUnknown}, nil
+	case w.cfg.Door == "":
+		return store.OutcomeMatch, []string{ReasonNoLiveness, ReasonNoDoor}, nil
+	}
+	refusal, err := admission(tx, w.door, d.person)
+	if err != nil {
+		return "", nil, err
+	}
+	if refusal != "" {
+		return store.OutcomeDenied, []string{refusal}, nil
+	}
+	return store.OutcomeMatch, []string{ReasonNoLiveness}, nil
+}
+
+// left records an encounter that ended without a decision, unless it was only
+// somebody passing by in the background.
+func (w *watch) left(ctx context.Context, tr *track) error {
+	if tr.dominant < w.tracker.frames {
+		return nil
+	}
+	reasons := tr.why()
+	if w.door.Policy.SecondFactor {
+		reasons = []string{ReasonSecondFactor}
+	}
+	event := store.Event{Kind: store.EventEncounter, Action: "identify", Merchant: w.cfg.Merchant, Site: w.door.Site, Door: w.cfg.Door,
+		Outcome: store.OutcomeFailed, Reasons: reasons, Counters: map[string]float64{"frames": float64(tr.dominant)}}
+	err := w.store.Update(ctx, store.Cause{Actor: actor}, func(tx *store.Tx) error {
+		_, err := store.Append(tx, event, nil)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("record encounter: %w", err)
+	}
+	return nil
+}
+
+// refresh reads the door from time to time.
+func (w *watch) refresh(ctx context.Context, now time.Time) error {
+	if w.tracker != nil && now.Sub(w.read) < refreshEvery {
+		return nil
+	}
+	if w.cfg.Door != "" {
+		err := w.store.View(ctx, func(tx *store.Tx) (err error) {
+			w.door, err = store.GetOf[store.Door](tx, w.cfg.Merchant, w.cfg.Door)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	w.read = now
+	r := rules{frames: w.door.Policy.Frames, coolDown: w.door.Policy.CoolDown}
+	if r.frames <= 0 {
+		r.frames = defaultFrames
+	}
+	if r.coolDown <= 0 {
+		r.coolDown = defaultCoolDown
+	}
+	if w.tracker == nil {
+		w.tracker = newTracker(r)
+	}
+	w.tracker.rules = r
+	return nil
+}
+
+func (w *watch) fpir() float64 { return orElse(w.door.Policy.FPIR, DefaultFPIR) }
+
+// complain logs failures of frames, with how many there were since it last did.
+func (w *watch) complain(now time.Time, err error) {
+	w.failures++
+	if !w.complained.IsZero() && now.Sub(w.complained) < complainMost {
+		return
+	}
+	w.log.Error("frame not used", "err", err, "frames", w.failures)
+	w.failures, w.complained = 0, now
+}
+
+// admission is why a person may not pass a door now, empty where he may.
+func admission(tx *store.Tx, door store.Door, p store.PersonID) (refusal string, err error) {
+	site, err := store.Get[store.Site](tx, door.Site)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return "", err
+	}
+	zone, err := time.LoadLocation(site.TimeZone)
+	if err != nil {
+		return "", fmt.Errorf("time zone of site %s: %w", site.ID, err)
+	}
+	refusal = ReasonNoGrant
+	for g, err := range store.All(tx, store.GrantsByPerson, store.Plain(p), store.Plain(door.ID)) {
+		if err != nil {
+			return "", err
+		}
+		if valid(g, tx.Time().In(zone)) {
+			return "", nil
+		}
+		refusal = ReasonNotNow
+	}
+	return refusal, nil
+}
+
+// valid says whether a grant holds at a time, given in the zone of its site.
+func valid(g store.Grant, now time.Time) bool {
+	if now.Before(g.From) || !g.Until.IsZero() && !now.Before(g.Until) {
+		return false
+	}
+	return len(g.Schedule) == 0 || slices.ContainsFunc(g.Schedule, func(w store.Window) bool { return within(w, now) })
+}
+
+// within says whether a time lies in a window; one that ends at or before its
+// start goes on into the next day.
+func within(w store.Window, now time.Time) bool {
+	minute := now.Hour()*60 + now.Minute()
+	today, yesterday := now.Weekday(), (now.Weekday()+6)%7
+	if w.Start < w.End {
+		return slices.Contains(w.Days, today) && minute >= w.Start && minute < w.End
+	}
+	return slices.Contains(w.Days, today) && minute >= w.Start ||
+		slices.Contains(w.Days, yesterday) && minute < w.End
+}
