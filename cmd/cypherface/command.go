@@ -13,7 +13,7 @@ import (
 // commands is the whole command line, in the order of the list.
 func commands() []command {
 	return []command{
-		verifyCommand(), detectCommand(),
+		verifyCommand(), detectCommand(), evalCommand(),
 		modelsCommand(), probeCommand(),
 	}
 }
