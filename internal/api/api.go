@@ -1,0 +1,235 @@
+// Package api serves the REST API of one environment: thin handlers between
+// internal/web, internal/auth, the store and internal/verify.
+//
+//	a, err := api.New(api.Config{Store: s, Authority: authority, Verifier: service, …})
+//	server := a.Public()                  // for the network: credentials decide
+//	control := a.Control()                // for the box's own socket: an operator calls
+//	go a.Sweep(ctx)                       // removes what has expired
+//
+// openapi.yaml beside this file describes every operation, answer and error; it
+// is served at /openapi.yaml and tested against the routes. Each operation takes
+// one permission, and touches the caller's merchant only: what is another's is
+// 404, as if it were not there.
+//
+// The two environments are two values of API over two stores. They share nothing
+// but the engine, and listen on two addresses, so that a client changes only its
+// base URL.
+//
+// Accounts and mail, liveness sessions, doors, rate limits and TLS are not here.
+package api
+
+import (
+	"context"
+	"errors"
+	"image"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cypherface/edge/engine"
+	"github.com/cypherface/edge/internal/auth"
+	"github.com/cypherface/edge/internal/events"
+	"github.com/cypherface/edge/internal/verify"
+	"github.com/cypherface/edge/internal/web"
+	"github.com/cypherface/edge/store"
+)
+
+// verifier is what the API wants of verify.Service.
+type verifier interface {
+	Enrol(context.Context, verify.EnrolRequest) (verify.Enrolment, error)
+	Verify(context.Context, verify.VerifyRequest) (verify.Result, error)
+	Identify(context.Context, verify.IdentifyRequest) (verify.Identification, error)
+}
+
+// detector is what the API wants of engine.Engine.
+type detector interface {
+	Detect(context.Context, image.Image) ([]engine.Face, error)
+}
+
+// viewer gives the newest picture of the box's camera. It waits for one no
+// longer than ctx lasts, and the picture is the caller's.
+type viewer interface {
+	Snapshot(ctx context.Context) (image.Image, error)
+}
+
+// Config is what an API is made of. Optional is said where it is.
+type Config struct {
+	Store     store.Store
+	Authority *auth.Authority
+	Verifier  verifier
+	Detector  detector
+	Camera    viewer // nil: the box has none
+
+	Version string        // of the program
+	Status  func() Status // how the box is, for pages and health; must be quick
+	Metrics *prometheus.Registry
+	Log     *slog.Logger // nil discards
+
+	// BaseURL begins upload links; empty: the address that the client called.
+	BaseURL    string
+	UploadLife time.Duration // of an upload link; 0 means 4800 s
+	Clock      func() time.Time
+}
+
+// Status is how a box is, without anything personal.
+type Status struct {
+	Ready  bool   `json:"ready"`            // it can answer
+	Reason string `json:"reason,omitempty"` // why not
+	Camera string `json:"camera"`           // in words: live, no camera, …
+	Fault  string `json:"fault,omitempty"`  // why a camera that should deliver does not, and what to do
+	Pack   string `json:"pack"`             // name of the pack
+	Rates  string `json:"rates"`            // its error rates, one line
+	People int    `json:"people"`           // enrolled, all merchants together
+}
+
+// An API serves one environment. Make one with New.
+type API struct {
+	Config
+	store   store.Store
+	info    store.Info
+	now     func() time.Time
+	seen    *observer
+	feed    *events.Feed[notice]
+	unwatch func()
+	streams sync.WaitGroup // of listeners to the feed
+}
+
+// New makes an API over c.
+func New(c Config) (*API, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.UploadLife == 0 {
+		c.UploadLife = 4800 * time.Second
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Metrics == nil {
+		c.Metrics = prometheus.NewRegistry()
+	}
+	a := &API{Config: c, store: c.Store, info: c.Store.Info(), now: c.Clock, feed: events.NewFeed[notice]()}
+	var err error
+	if a.seen, err = newObserver(c.Metrics); err != nil {
+		return nil, err
+	}
+	a.unwatch = a.store.Watch(a.committed)
+	return a, nil
+}
+
+// Close ends the event streams, which an http.Server no longer knows, and waits
+// for them.
+func (a *API) Close() {
+	a.unwatch()
+	a.feed.Close()
+	a.streams.Wait()
+}
+
+// An operation is one call of the API.
+type operation struct {
+	method, path string
+	takes        auth.Permission // "" for those that anybody may call
+	handle       func(*API, *call) error
+}
+
+// operations lists the API. Aliases of the reference stand beside each other.
+func operations() []operation {
+	return []operation{
+		{"POST", "/access-token", "", (*API).accessToken},
+		{"POST", "/register", auth.UsersWrite, (*API).register},
+		{"POST", "/user/register", auth.UsersWrite, (*API).register},
+		{"GET", "/users", auth.UsersRead, (*API).listUsers},
+		{"GET", "/users/{userId}", auth.UsersRead, (*API).showUser},
+		{"PUT", "/users/{userId}", auth.UsersWrite, (*API).changeUser},
+		{"DELETE", "/users/{userId}", auth.UsersWrite, (*API).deleteUser},
+		{"POST", "/upload/generate-url", auth.Match, (*API).generateURL},
+		{"PUT", "/upload/{ticket}", "", (*API).upload},
+		{"POST", "/upload/{ticket}", "", (*API).upload},
+		{"POST", "/face/match", auth.Match, (*API).match},
+		{"POST", "/face-match", auth.Match, (*API).match},
+		{"POST", "/face/detect", auth.Detect, (*API).detect},
+		{"POST", "/face-detection", auth.Detect, (*API).detect},
+		{"POST", "/identify", auth.Identify, (*API).identify},
+		{"GET", "/events", "", (*API).events}, // may authorize by its first message
+		{"GET", "/healthz", "", (*API).health},
+		{"GET", "/readyz", "", (*API).ready},
+		{"GET", "/version", "", (*API).version},
+		{"GET", "/metrics", "", (*API).metrics},
+		{"GET", "/openapi.yaml", "", (*API).contract},
+		{"GET", "/{$}", "", (*API).landing},
+	}
+}
+
+// Public is the server for the network, where credentials decide.
+func (a *API) Public() *web.Server {
+	return a.server(operations(), func(r *http.Request) (auth.Principal, error) {
+		return a.Authority.Authenticate(r.Context(), r.Header.Values("Authorization"))
+	})
+}
+
+// server makes a server of operations, whose callers identify tells.
+func (a *API) server(ops []operation, identify func(*http.Request) (auth.Principal, error)) *web.Server {
+	routes := web.NewRoutes()
+	for _, op := range ops {
+		routes.Handle(op.method, op.path, func(w http.ResponseWriter, r *http.Request) error {
+			c := &call{w: w, r: r, identify: identify}
+			if op.takes != "" {
+				if err := c.authorize(op.takes); err != nil {
+					return problem(err)
+				}
+			}
+			return problem(op.handle(a, c))
+		})
+	}
+	return &web.Server{Routes: routes, Log: a.Log, Observe: a.seen.answered}
+}
+
+// A call is one request with the one who sent it.
+type call struct {
+	auth.Principal // zero until authorize
+	w              http.ResponseWriter
+	r              *http.Request
+	identify       func(*http.Request) (auth.Principal, error)
+}
+
+// authorize finds out who calls and whether he may.
+func (c *call) authorize(p auth.Permission) (err error) {
+	if c.Principal, err = c.identify(c.r); err != nil {
+		return err
+	}
+	return c.Require(p)
+}
+
+func (c *call) ctx() context.Context { return c.r.Context() }
+
+// cause is what changes of this call are put down to.
+func (c *call) cause() store.Cause {
+	return store.Cause{Actor: c.Actor, Request: web.RequestID(c.ctx())}
+}
+
+// reply answers with v as JSON, if the caller can take that.
+func (c *call) reply(status int, v any) error {
+	if !web.Accepts(c.r, "application/json") {
+		return web.Fail(http.StatusNotAcceptable, "answers are application/json")
+	}
+	return web.Write(c.w, status, v)
+}
+
+// Sweep removes expired upload links and images until ctx ends.
+func (a *API) Sweep(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		if err := a.sweep(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			a.Log.Warn("remove expired uploads", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}

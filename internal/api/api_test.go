@@ -1,0 +1,373 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"net/textproto"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cypherface/edge/engine"
+	"github.com/cypherface/edge/internal/api"
+	"github.com/cypherface/edge/internal/auth"
+	"github.com/cypherface/edge/internal/verify"
+	"github.com/cypherface/edge/store"
+	"github.com/cypherface/edge/store/bolt"
+)
+
+var setup = store.Cause{Actor: store.Actor{Kind: store.ActorSystem, ID: "test"}}
+
+// box is an API over a real store, with people whom it recognises by colour: an
+// image of one colour shows that person, a grey one nobody, a white one two.
+type box struct {
+	*api.API
+	t        testing.TB
+	store    store.Store
+	auth     *auth.Authority
+	url      string
+	merchant store.MerchantID
+	apiKey   string
+	now      time.Time
+	status   api.Status
+	faces    *colours
+}
+
+func newBox(t testing.TB, env store.Environment) *box {
+	t.Helper()
+	s, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Options{Environment: env, NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &box{t: t, store: s, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), status: api.Status{Ready: true, Camera: "live", Pack: "standard"}}
+	clock := func() time.Time { return b.now }
+	if b.auth, err = auth.Open(context.Background(), s, clock); err != nil {
+		t.Fatal(err)
+	}
+	b.faces = &colours{store: s, enrolled: map[store.PersonID]color.Color{}}
+	b.API, err = api.New(api.Config{
+		Store: s, Authority: b.auth, Verifier: b.faces, Detector: b.faces, Camera: b.faces,
+		Version: "test", Status: func() api.Status { return b.status }, Clock: clock,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.merchant, b.apiKey = b.newMerchant("Test", auth.All()...)
+	ts := httptest.NewServer(b.Public())
+	b.url = ts.URL
+	t.Cleanup(func() {
+		b.Close()
+		ts.Close()
+		s.Close()
+	})
+	return b
+}
+
+// newMerchant makes a merchant with one key.
+func (b *box) newMerchant(name string, scopes ...auth.Permission) (store.MerchantID, string) {
+	b.t.Helper()
+	m := store.Merchant{ID: store.NewID[store.MerchantID](b.now), Name: name, Status: store.Active}
+	apiKey, key := b.auth.NewKey(m.ID, "first", store.RoleIntegrator, scopes...)
+	b.update(func(tx *store.Tx) error { return errors.Join(store.Put(tx, &m), store.Put(tx, &key)) })
+	return m.ID, apiKey
+}
+
+func (b *box) update(fn func(*store.Tx) error) {
+	b.t.Helper()
+	if err := b.store.Update(context.Background(), setup, fn); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// An answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	raw    string
+	body   map[string]any
+}
+
+// text is a string of the body, by its name.
+func (a answer) text(name string) string {
+	s, _ := a.body[name].(string)
+	return s
+}
+
+// call sends a request with the box's key; body is a string (JSON), a form, an
+// upload, or nil.
+func (b *box) call(method, path string, body any) answer {
+	b.t.Helper()
+	return b.callAs("Bearer "+b.apiKey, method, path, body)
+}
+
+func (b *box) callAs(authorization, method, path string, body any) answer {
+	b.t.Helper()
+	var r io.Reader
+	contentType := ""
+	switch body := body.(type) {
+	case string:
+		r, contentType = strings.NewReader(body), "application/json"
+	case upload:
+		r, contentType = bytes.NewReader(body.data), body.contentType
+	}
+	if !strings.HasPrefix(path, "http") {
+		path = b.url + path
+	}
+	req, err := http.NewRequest(method, path, r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
+	return b.send(req)
+}
+
+func (b *box) send(req *http.Request) answer {
+	b.t.Helper()
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
+		b.t.Errorf("%s %s redirects", req.Method, req.URL.Path)
+		return http.ErrUseLastResponse
+	}}
+	resp, err := client.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	a := answer{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") && len(raw) > 0 {
+		if err := json.Unmarshal(raw, &a.body); err != nil {
+			b.t.Fatalf("%s %s: %v in %s", req.Method, req.URL.Path, err, raw)
+		}
+	}
+	return a
+}
+
+// want fails the test unless the answer has the status and, for an error, the
+// one body of errors.
+func (b *box) want(a answer, status int) answer {
+	b.t.Helper()
+	if a.status != status {
+		b.t.Fatalf("status %d, want %d: %s", a.status, status, a.raw)
+	}
+	if status >= 400 {
+		if a.body["success"] != false || a.body["status"] != float64(status) || a.text("code") == "" ||
+			a.text("message") == "" || a.text("error") != a.text("message") || a.text("requestId") != a.header.Get("X-Request-Id") {
+			b.t.Errorf("error body %s", a.raw)
+		}
+	}
+	return a
+}
+
+// register makes a user and returns the id.
+func (b *box) register(name string) string {
+	b.t.Helper()
+	a := b.want(b.call("POST", "/register/", fmt.Sprintf(`{"firstname":%q,"lastname":"Test","email":"%s@example.org"}`, name, strings.ToLower(name))), 201)
+	return a.text("userId")
+}
+
+// link asks for an upload link.
+func (b *box) link(user, kind string) answer {
+	b.t.Helper()
+	return b.call("POST", "/api/upload/generate-url/",
+		fmt.Sprintf(`{"userId":%q,"imageName":"a.jpg","contentType":"image/jpeg","type":%q}`, user, kind))
+}
+
+// An upload is a body that is not JSON.
+type upload struct {
+	data        []byte
+	contentType string
+}
+
+var (
+	red, blue = color.NRGBA{200, 20, 20, 255}, color.NRGBA{20, 20, 200, 255}
+	nobody    = color.NRGBA{128, 128, 128, 255}
+	crowd     = color.NRGBA{255, 255, 255, 255}
+	blurred   = color.NRGBA{20, 200, 20, 255}
+)
+
+func jpegOf(c color.Color) upload {
+	img := image.NewNRGBA(image.Rect(0, 0, 32, 24))
+	for i := range 32 * 24 {
+		img.Set(i%32, i/32, c)
+	}
+	var b bytes.Buffer
+	_ = jpeg.Encode(&b, img, nil) // into memory
+	return upload{b.Bytes(), "image/jpeg"}
+}
+
+func pngOf(c color.Color) upload {
+	var b bytes.Buffer
+	img := image.NewNRGBA(image.Rect(0, 0, 32, 24))
+	for i := range 32 * 24 {
+		img.Set(i%32, i/32, c)
+	}
+	_ = png.Encode(&b, img) // into memory
+	return upload{b.Bytes(), "image/png"}
+}
+
+// form is a multipart body with files under one name.
+func form(name string, files ...upload) upload {
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	for i, f := range files {
+		h := textproto.MIMEHeader{}
+		h.Set("Content-Disposition", fmt.Sprintf(`form-data; name=%q; filename="../%d [x].jpg"`, name, i))
+		h.Set("Content-Type", f.contentType)
+		part, _ := w.CreatePart(h) // into memory
+		_, _ = part.Write(f.data)
+	}
+	_ = w.Close()
+	return upload{b.Bytes(), w.FormDataContentType()}
+}
+
+// colours is a fake of engine and verify.Service that keeps the contract of
+// both: errors, Also, events.
+type colours struct {
+	store    store.Store
+	mu       sync.Mutex // protects the fields below
+	enrolled map[store.PersonID]color.Color
+	sees     color.Color // of the camera; nil: nothing
+	fail     error       // of every call
+}
+
+// seen is the colour of an image, coarse enough to survive JPEG.
+func seen(img image.Image) color.NRGBA {
+	c := color.NRGBAModel.Convert(img.At(5, 5)).(color.NRGBA)
+	coarse := func(v uint8) uint8 { return v / 64 }
+	return color.NRGBA{coarse(c.R), coarse(c.G), coarse(c.B), 255}
+}
+
+func same(img image.Image, c color.Color) bool {
+	one := image.NewNRGBA(image.Rect(0, 0, 9, 9))
+	one.Set(5, 5, c)
+	return c != nil && seen(img) == seen(one)
+}
+
+func (f *colours) Detect(_ context.Context, img image.Image) ([]engine.Face, error) {
+	face := engine.Face{
+		Box: engine.Rect{X0: -3.2, Y0: 6, X1: 16, Y1: 18}, Score: 0.987654,
+		Landmarks: [5]engine.Point{{X: 8, Y: 9}, {X: 16, Y: 9}, {X: 12, Y: 12}, {X: 9, Y: 15}, {X: 15, Y: 15}},
+		Pose:      engine.Pose{Roll: 1, Yaw: -2.345, Pitch: 3}, Quality: engine.Quality{Brightness: 0.5, Sharpness: 0.25},
+	}
+	switch {
+	case f.fail != nil:
+		return nil, f.fail
+	case same(img, nobody):
+		return nil, nil
+	case same(img, crowd):
+		return []engine.Face{face, face}, nil
+	}
+	return []engine.Face{face}, nil
+}
+
+// check is what the workflow refuses.
+func (f *colours) check(op string, img image.Image) error {
+	switch {
+	case f.fail != nil:
+		return f.fail
+	case same(img, nobody):
+		return &verify.Error{Op: op, Err: verify.ErrNoFace}
+	case same(img, crowd):
+		return &verify.Error{Op: op, Err: verify.ErrSeveralFaces}
+	case same(img, blurred):
+		return &verify.Error{Op: op, Err: verify.ErrLowQuality, Reasons: []string{"blurred", "too_small"}}
+	}
+	return nil
+}
+
+func (f *colours) Enrol(ctx context.Context, r verify.EnrolRequest) (verify.Enrolment, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e := verify.Enrolment{Person: r.Person, Faces: 1, Crops: len(r.Images)}
+	for _, img := range r.Images {
+		if err := f.check("enrol", img); err != nil {
+			return e, err
+		}
+	}
+	err := f.store.Update(ctx, r.Cause, func(tx *store.Tx) error {
+		p, err := store.GetOf[store.Person](tx, r.Merchant, r.Person)
+		if errors.Is(err, store.ErrNotFound) {
+			err = &verify.Error{Op: "enrol", Err: verify.ErrUnknownPerson}
+		}
+		if err != nil {
+			return err
+		}
+		p.Status, p.EnrolledAt = store.PersonEnrolled, tx.Time()
+		if err := store.Put(tx, &p); err != nil {
+			return err
+		}
+		if _, err := store.Append(tx, store.Event{Kind: store.EventEnrolment, Merchant: r.Merchant, Person: r.Person, Outcome: store.OutcomeDone}, nil); err != nil || r.Also == nil {
+			return err
+		}
+		return r.Also(tx, e)
+	})
+	if err == nil {
+		f.enrolled[r.Person] = r.Images[0].At(5, 5)
+	}
+	return e, err
+}
+
+func (f *colours) Verify(ctx context.Context, r verify.VerifyRequest) (verify.Result, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.check("verify", r.Image); err != nil {
+		return verify.Result{}, err
+	}
+	res := verify.Result{Match: same(r.Image, f.enrolled[r.Person]), Similarity: 12.3456, Threshold: 80, Faces: 1}
+	if res.Match {
+		res.Similarity = 97.4549
+	}
+	outcome := map[bool]store.Outcome{true: store.OutcomeMatch, false: store.OutcomeNoMatch}[res.Match]
+	err := f.store.Update(ctx, r.Cause, func(tx *store.Tx) error {
+		_, err := store.Append(tx, store.Event{Kind: store.EventDecision, Merchant: r.Merchant, Person: r.Person, Action: "verify", Outcome: outcome}, nil)
+		if err != nil {
+			return err
+		}
+		return r.Also(tx, res)
+	})
+	return res, err
+}
+
+func (f *colours) Identify(_ context.Context, r verify.IdentifyRequest) (verify.Identification, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	res := verify.Identification{Similarity: 12.3, Threshold: 91.234, Gallery: len(f.enrolled), Faces: 1}
+	if err := f.check("identify", r.Image); err != nil {
+		return res, err
+	}
+	for id, c := range f.enrolled {
+		if same(r.Image, c) {
+			res.Match, res.Person, res.Similarity = true, id, 97.4549
+			res.Candidates = []verify.Candidate{{Person: id, Similarity: 97.4549}}
+		}
+	}
+	return res, nil
+}
+
+func (f *colours) Snapshot(context.Context) (image.Image, error) {
+	if f.sees == nil {
+		return nil, errors.New("no such device")
+	}
+	return jpeg.Decode(bytes.NewReader(jpegOf(f.sees).data))
+}

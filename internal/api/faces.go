@@ -1,0 +1,285 @@
+package api
+
+import (
+	"encoding/base64"
+	"errors"
+	"image"
+	"math"
+	"net/http"
+	"strings"
+
+	"github.com/cypherface/edge/engine"
+	"github.com/cypherface/edge/internal/verify"
+	"github.com/cypherface/edge/internal/web"
+	"github.com/cypherface/edge/store"
+)
+
+// match is POST /face/match/: the newest uploaded target image of a person
+// against his template. The image is gone afterwards.
+func (a *API) match(c *call) error {
+	var in struct {
+		UserID string `json:"userId"`
+	}
+	if err := web.Decode(c.r, &in, 0); err != nil {
+		return err
+	}
+	id, err := store.ParseID[store.PersonID](in.UserID)
+	if err != nil {
+		return badID("userId")
+	}
+	target, err := a.target(c, id)
+	if err != nil {
+		return err
+	}
+	img, err := decode(target.Data)
+	if err != nil {
+		return err
+	}
+	res, err := a.Verifier.Verify(c.ctx(), verify.VerifyRequest{
+		Cause: c.cause(), Merchant: c.Merchant, Person: id, Image: img,
+		Also: func(tx *store.Tx, _ verify.Result) error {
+			err := store.Delete[store.Image](tx, target.ID)
+			if errors.Is(err, store.ErrNotFound) { // another call compared it meanwhile
+				return errNoTarget
+			}
+			return err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	message := "Face matched successfully."
+	if !res.Match {
+		message = "Face mismatch. Please try again."
+	}
+	return c.reply(http.StatusOK, struct {
+		Success    bool           `json:"success"`
+		Match      bool           `json:"match"`
+		FaceMatch  bool           `json:"faceMatch"` // the same
+		Similarity float64        `json:"similarity"`
+		Threshold  float64        `json:"threshold"`
+		Message    string         `json:"message"`
+		UserID     store.PersonID `json:"userId"`
+		RequestID  string         `json:"requestId"`
+	}{true, res.Match, res.Match, round(res.Similarity), round(res.Threshold), message, id, web.RequestID(c.ctx())})
+}
+
+var errNoTarget = web.Fail(http.StatusUnprocessableEntity, `upload a target image first (type "match")`)
+
+// target returns the newest target image of a person that has not been compared.
+func (a *API) target(c *call, id store.PersonID) (store.Image, error) {
+	var found store.Page[store.Image]
+	err := a.store.View(c.ctx(), func(tx *store.Tx) error {
+		p, err := store.GetOf[store.Person](tx, c.Merchant, id)
+		if err != nil {
+			return err
+		}
+		if p.Status == store.PersonRegistered {
+			return verify.ErrNotEnrolled
+		}
+		found, err = store.List(tx, store.ImagesByPerson, store.Query[store.Image]{
+			Prefix:  []store.Term{store.Plain(id), store.Plain(store.PurposeTarget)},
+			Reverse: true, Limit: 1,
+		})
+		return err
+	})
+	if err != nil {
+		return store.Image{}, err
+	}
+	if len(found.Items) == 0 || !a.now().Before(found.Items[0].Expires) {
+		return store.Image{}, errNoTarget
+	}
+	return found.Items[0], nil
+}
+
+// identify is POST /identify/: who of the merchant's people is it, if anybody.
+func (a *API) identify(c *call) error {
+	img, err := a.identifyImage(c)
+	if err != nil {
+		return err
+	}
+	res, err := a.Verifier.Identify(c.ctx(), verify.IdentifyRequest{Cause: c.cause(), Merchant: c.Merchant, Image: img})
+	if err != nil {
+		return err
+	}
+	type candidate struct {
+		UserID     store.PersonID `json:"userId"`
+		Similarity float64        `json:"similarity"`
+	}
+	candidates := make([]candidate, len(res.Candidates))
+	for i, found := range res.Candidates {
+		candidates[i] = candidate{found.Person, round(found.Similarity)}
+	}
+	message := "Face identified."
+	if !res.Match {
+		message = "Nobody was identified."
+	}
+	return c.reply(http.StatusOK, struct {
+		Success    bool           `json:"success"`
+		Match      bool           `json:"match"`
+		UserID     store.PersonID `json:"userId,omitempty"`
+		Similarity float64        `json:"similarity"`
+		Threshold  float64        `json:"threshold"`
+		Candidates []candidate    `json:"candidates"`
+		Gallery    int            `json:"gallery"`
+		Faces      int            `json:"faces"`
+		Message    string         `json:"message"`
+		RequestID  string         `json:"requestId"`
+	}{true, res.Match, res.Person, round(res.Similarity), round(res.Threshold), candidates, res.Gallery, res.Faces, message, web.RequestID(c.ctx())})
+}
+
+// identifyImage is the image of a form, or what the box sees.
+func (a *API) identifyImage(c *call) (image.Image, error) {
+	if web.MediaType(c.r.Header.Get("Content-Type")) == "multipart/form-data" {
+		return formImage(c.r)
+	}
+	return a.cameraImage(c)
+}
+
+// cameraImage is what the box sees, for the body {"source":"camera"}.
+func (a *API) cameraImage(c *call) (image.Image, error) {
+	var in struct {
+		Source string `json:"source"`
+	}
+	if err := web.Decode(c.r, &in, 0); err != nil {
+		return nil, err
+	}
+	if in.Source != "camera" {
+		return nil, web.Fail(http.StatusBadRequest, "an image is missing").Field("source", `must be "camera", unless an image is sent as multipart/form-data`)
+	}
+	if a.Camera == nil {
+		return nil, web.Fail(http.StatusUnprocessableEntity, "the box has no camera")
+	}
+	img, err := a.Camera.Snapshot(c.ctx())
+	if err != nil && c.ctx().Err() == nil {
+		return nil, web.Fail(http.StatusUnprocessableEntity, "the camera gives no picture").Because(err)
+	}
+	return img, err
+}
+
+// formImage is the file called image of a form.
+func formImage(r *http.Request) (image.Image, error) {
+	form, err := web.ReadForm(r, "image", MaxImage, 1)
+	if err != nil {
+		return nil, err
+	}
+	return decode(form.Files[0].Data)
+}
+
+// detect is POST /face/detect/: the faces in an image. None is an answer too.
+func (a *API) detect(c *call) error {
+	img, err := a.detectImage(c)
+	if err != nil {
+		return err
+	}
+	faces, err := a.Detector.Detect(c.ctx(), img)
+	if err != nil {
+		return err
+	}
+	size := img.Bounds().Size()
+	shown := make([]faceDetail, len(faces))
+	for i := range faces {
+		shown[i] = toFace(&faces[i], size)
+	}
+	return c.reply(http.StatusOK, struct {
+		Success   bool         `json:"success"`
+		FaceCount int          `json:"faceCount"`
+		Faces     []faceDetail `json:"faces"`
+		Image     imageSize    `json:"image"`
+		RequestID string       `json:"requestId"`
+	}{true, len(faces), shown, imageSize{size.X, size.Y}, web.RequestID(c.ctx())})
+}
+
+// maxBase64 is the longest body with an image in base64.
+const maxBase64 = MaxImage/3*4 + web.DefaultBody
+
+// detectImage is the image of a form, in base64, or one that was uploaded.
+func (a *API) detectImage(c *call) (image.Image, error) {
+	if web.MediaType(c.r.Header.Get("Content-Type")) == "multipart/form-data" {
+		return formImage(c.r)
+	}
+	var in struct {
+		ImageData string        `json:"imageData"`
+		ImageKey  store.ImageID `json:"imageKey"`
+	}
+	if err := web.Decode(c.r, &in, maxBase64); err != nil {
+		return nil, err
+	}
+	switch {
+	case (in.ImageData == "") == (in.ImageKey == ""):
+		return nil, web.Fail(http.StatusBadRequest, "an image is missing").Field("imageData", "is required, or imageKey, or an image as multipart/form-data")
+	case in.ImageKey != "":
+		return a.uploaded(c, in.ImageKey)
+	}
+	raw, err := fromBase64(in.ImageData)
+	if err != nil {
+		return nil, web.Fail(http.StatusBadRequest, "the image is not valid base64").Field("imageData", "must be base64").Because(err)
+	}
+	return decode(raw)
+}
+
+// fromBase64 takes a data: URL as well, as browsers make them.
+func fromBase64(s string) ([]byte, error) {
+	if rest, ok := strings.CutPrefix(s, "data:"); ok {
+		_, s, _ = strings.Cut(rest, ",")
+	}
+	return base64.StdEncoding.DecodeString(s)
+}
+
+// uploaded is an image of the merchant that is still kept.
+func (a *API) uploaded(c *call, key store.ImageID) (image.Image, error) {
+	var img store.Image
+	err := a.store.View(c.ctx(), func(tx *store.Tx) (err error) {
+		img, err = store.GetOf[store.Image](tx, c.Merchant, key)
+		return err
+	})
+	if err == nil && len(img.Data) == 0 { // a source: only its crop was kept
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return decode(img.Data)
+}
+
+type imageSize struct {
+	Width  int `json:"width"`
+	Height int `json:"height"`
+}
+
+// faceDetail is a face as the reference shows it: places are shares of the
+// image's width and height, angles degrees, the rest 0..100.
+type faceDetail struct {
+	BoundingBox struct{ Width, Height, Left, Top float64 }
+	Confidence  float64
+	Landmarks   []landmark
+	Pose        struct{ Roll, Yaw, Pitch float64 }
+	Quality     struct{ Brightness, Sharpness float64 }
+}
+
+type landmark struct {
+	Type string
+	X, Y float64
+}
+
+// landmarkTypes name the five landmarks of a face in their order, from left to
+// right in the image as the reference does.
+var landmarkTypes = [5]string{"eyeLeft", "eyeRight", "nose", "mouthLeft", "mouthRight"}
+
+func toFace(f *engine.Face, size image.Point) (d faceDetail) {
+	w, h := float64(size.X), float64(size.Y)
+	within := func(v, limit float64) float64 { return min(1, max(0, v/limit)) } // the box may reach over the edge
+	d.BoundingBox.Left, d.BoundingBox.Top = within(f.Box.X0, w), within(f.Box.Y0, h)
+	d.BoundingBox.Width = within(f.Box.X1, w) - d.BoundingBox.Left
+	d.BoundingBox.Height = within(f.Box.Y1, h) - d.BoundingBox.Top
+	d.Confidence = round(100 * f.Score)
+	for i, p := range f.Landmarks {
+		d.Landmarks = append(d.Landmarks, landmark{landmarkTypes[i], p.X / w, p.Y / h})
+	}
+	d.Pose.Roll, d.Pose.Yaw, d.Pose.Pitch = round(f.Pose.Roll), round(f.Pose.Yaw), round(f.Pose.Pitch)
+	d.Quality.Brightness, d.Quality.Sharpness = round(100*f.Quality.Brightness), round(100*f.Quality.Sharpness)
+	return d
+}
+
+// round keeps two decimals: more would say more than the calibration knows.
+func round(v float64) float64 { return math.Round(v*100) / 100 }

@@ -1,0 +1,63 @@
+package api
+
+import (
+	"bytes"
+	"crypto/rand"
+	_ "embed"
+	"html/template"
+	"net/http"
+
+	"github.com/cypherface/edge/internal/web"
+)
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+//go:embed landing.html
+var landingSource string
+
+var landingPage = template.Must(template.New("landing").Parse(landingSource))
+
+// contract is GET /openapi.yaml.
+func (a *API) contract(c *call) error {
+	c.w.Header().Set("Content-Type", "application/yaml; charset=utf-8")
+	_, err := c.w.Write(openAPI)
+	return err
+}
+
+// ready is GET /readyz: 200 once the box can answer every operation.
+func (a *API) ready(c *call) error {
+	if s := a.Config.Status(); !s.Ready {
+		return web.Fail(http.StatusServiceUnavailable, "not ready: %s", s.Reason)
+	}
+	return c.reply(http.StatusOK, map[string]string{"status": "ready"})
+}
+
+// version is GET /version: what runs here.
+func (a *API) version(c *call) error {
+	return c.reply(http.StatusOK, struct {
+		Success     bool   `json:"success"`
+		Version     string `json:"version"`
+		Environment string `json:"environment"`
+		Pack        string `json:"pack"`
+	}{true, a.Version, string(a.info.Environment), a.Config.Status().Pack})
+}
+
+// landing is GET /: which box this is, how it is, and the first steps. It needs
+// no credential and so shows nothing that would take one.
+func (a *API) landing(c *call) error {
+	nonce := rand.Text()
+	var b bytes.Buffer
+	err := landingPage.Execute(&b, struct {
+		Status
+		Environment, Version, URL, Nonce string
+	}{a.Config.Status(), string(a.info.Environment), a.Version, a.base(c.r), nonce})
+	if err != nil {
+		return err
+	}
+	h := c.w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+nonce+"'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+	_, err = c.w.Write(b.Bytes())
+	return err
+}
