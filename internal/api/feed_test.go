@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -165,6 +166,8 @@ func (b *box) control(t *testing.T, own uint32) *http.Client {
 	ts.Start()
 	t.Cleanup(ts.Close)
 	return &http.Client{Transport: &http.Transport{
-		Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		},
 	}}
 }
