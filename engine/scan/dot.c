@@ -29,6 +29,20 @@ static void dot_avx2(float *out, const float *rows, const float *probe, int n, i
   }
 }
 
+__attribute__((target("avx2")))
+static float sum_avx2(const float *v, long n) {
+  __m256 a = _mm256_setzero_ps(), b = a;
+  for (long j = 0; j < n; j += 16) {
+    _mm_prefetch((const char *)(v + j + 1024), _MM_HINT_T0);
+    a = _mm256_add_ps(a, _mm256_load_ps(v + j));
+    b = _mm256_add_ps(b, _mm256_load_ps(v + j + 8));
+  }
+  float out[8], total = 0;
+  _mm256_storeu_ps(out, _mm256_add_ps(a, b));
+  for (int i = 0; i < 8; i++) total += out[i];
+  return total;
+}
+
 static void dot_sse(float *out, const float *rows, const float *probe, int n, int dim) {
   for (int i = 0; i < n; i++, rows += dim) {
     __m128 a = _mm_setzero_ps(), b = a, c = a, d = a;
@@ -52,6 +66,12 @@ void cf_dot(float *out, const float *rows, const float *probe, int n, int dim) {
     dot_sse(out, rows, probe, n, dim);
 }
 
+static float sum_plain(const float *v, long n);
+
+float cf_sum(const float *v, long n) {
+  return __builtin_cpu_supports("avx2") ? sum_avx2(v, n) : sum_plain(v, n);
+}
+
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 
@@ -69,6 +89,15 @@ void cf_dot(float *out, const float *rows, const float *probe, int n, int dim) {
   }
 }
 
+float cf_sum(const float *v, long n) {
+  float32x4_t a = vdupq_n_f32(0), b = a;
+  for (long j = 0; j < n; j += 8) {
+    a = vaddq_f32(a, vld1q_f32(v + j));
+    b = vaddq_f32(b, vld1q_f32(v + j + 4));
+  }
+  return vaddvq_f32(vaddq_f32(a, b));
+}
+
 #else
 
 void cf_dot(float *out, const float *rows, const float *probe, int n, int dim) {
@@ -79,4 +108,21 @@ void cf_dot(float *out, const float *rows, const float *probe, int n, int dim) {
   }
 }
 
+static float sum_plain(const float *v, long n);
+
+float cf_sum(const float *v, long n) { return sum_plain(v, n); }
+
+#endif
+
+#if !defined(__aarch64__)
+static float sum_plain(const float *v, long n) {
+  float a = 0, b = 0, c = 0, d = 0;
+  for (long j = 0; j < n; j += 4) {
+    a += v[j];
+    b += v[j + 1];
+    c += v[j + 2];
+    d += v[j + 3];
+  }
+  return a + b + c + d;
+}
 #endif

@@ -19,3 +19,11 @@ func dot(out, rows, probe []float32) {
 	C.cf_dot((*C.float)(unsafe.Pointer(&out[0])), (*C.float)(unsafe.Pointer(&rows[0])),
 		(*C.float)(unsafe.Pointer(&probe[0])), C.int(len(out)), C.int(len(probe)))
 }
+
+// sum adds up numbers that are a multiple of lane.
+func sum(v []float32) float32 {
+	if len(v) == 0 {
+		return 0
+	}
+	return float32(C.cf_sum((*C.float)(unsafe.Pointer(&v[0])), C.long(len(v))))
+}
