@@ -9,8 +9,9 @@
 //
 // JPEG is decoded by libjpeg-turbo where libturbojpeg.so.0 is found at run time
 // (beside the program in lib/, or in the system) and by the standard library
-// elsewhere, several times slower; both accept the same files. The planes are
-// left as they are coded, luma and subsampled chroma.
+// elsewhere, several times slower; both take the same kinds of files, and what
+// the first has doubts about the second decides. The planes are left as they
+// are coded, luma and subsampled chroma.
 //
 // The package does not scale pictures and knows no other format.
 package picture
@@ -20,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/png"
 )
 
 var (
@@ -107,4 +109,13 @@ func (l Limits) pixels(w, h, weight int) error {
 // damaged wraps the cause that a decoder gives.
 func damaged(format string, cause error) error {
 	return fmt.Errorf("decode %s: %w: %w", format, ErrDamaged, cause)
+}
+
+// EncodePNG encodes img without loss.
+func EncodePNG(img image.Image) ([]byte, error) {
+	var b bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&b, img); err != nil {
+		return nil, fmt.Errorf("encode PNG: %w", err)
+	}
+	return b.Bytes(), nil
 }
