@@ -16,12 +16,12 @@ var (
 	ErrTrimmed  = errors.New("events are gone")          // the outbox was trimmed beyond a consumer
 	ErrReadOnly = errors.New("transaction is read-only") // a change in a View
 	ErrTxDone   = errors.New("transaction is over")      // a Tx used after its function returned
-	ErrClosed   = errors.New("store is closed")          //
+	ErrClosed   = errors.New("store is closed")          // or is being closed
 	ErrCommit   = errors.New("commit failed")            // nothing is acknowledged
 	ErrLocked   = errors.New("store is in use")          // another process holds it
 	ErrForeign  = errors.New("not a store")              // or one of the other environment
 	ErrNewer    = errors.New("store of a newer version") // this program is too old for it
-	ErrDamaged  = errors.New("store is damaged")         //
+	ErrDamaged  = errors.New("store is damaged")         // bytes are not as they were written
 )
 
 // ConflictError says that a record would break the uniqueness of a field. It

@@ -16,7 +16,7 @@ type kv struct {
 	broken  error // bbolt failed in the middle: it can tell and keep nothing more
 }
 
-// guard is guard, and remembers.
+// guard is as the function of this name, and remembers what it met.
 func (v *kv) guard(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("%w: %v", store.ErrDamaged, p)

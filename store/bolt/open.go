@@ -66,30 +66,11 @@ func open(path string, opt Options) (_ *Store, err error) {
 }
 
 // openFile opens a bbolt file and says in the operator's words why it cannot.
-func openFile(path string, opt Options) (db *bbolt.DB, err error) {
-	var file *os.File // a panic of bbolt would leave it open, and locked
-	defer func() {
-		if err != nil && file != nil {
-			file.Close()
-		}
-	}()
-	defer guard(&err)
-	defer faults(&err)()
-	timeout := opt.LockTimeout
-	if timeout <= 0 {
-		timeout = time.Second
+func openFile(path string, opt Options) (*bbolt.DB, error) {
+	db, err := openMapped(path, opt, mapped)
+	if errors.Is(err, syscall.ENOMEM) { // there is a limit on address space
+		db, err = openMapped(path, opt, 0)
 	}
-	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:         timeout,
-		NoSync:          opt.NoSync,
-		NoGrowSync:      opt.NoSync,
-		FreelistType:    bbolt.FreelistMapType,
-		InitialMmapSize: mapped,
-		OpenFile: func(name string, flag int, perm os.FileMode) (_ *os.File, err error) {
-			file, err = os.OpenFile(name, flag, perm)
-			return file, err
-		},
-	})
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("%w: %s holds it; stop that first", store.ErrLocked, holder(path))
@@ -102,6 +83,34 @@ func openFile(path string, opt Options) (db *bbolt.DB, err error) {
 	}
 	db.AllocSize = growth
 	return db, nil
+}
+
+// openMapped opens a bbolt file with so much address space. After an error the
+// file is closed, which bbolt leaves undone when it panics, and so unlocked.
+func openMapped(path string, opt Options, space int) (db *bbolt.DB, err error) {
+	var file *os.File
+	defer func() {
+		if err != nil && file != nil {
+			file.Close()
+		}
+	}()
+	defer guard(&err)
+	defer faults(&err)()
+	timeout := opt.LockTimeout
+	if timeout <= 0 {
+		timeout = time.Second
+	}
+	return bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:         timeout,
+		NoSync:          opt.NoSync,
+		NoGrowSync:      opt.NoSync,
+		FreelistType:    bbolt.FreelistMapType,
+		InitialMmapSize: space,
+		OpenFile: func(name string, flag int, perm os.FileMode) (_ *os.File, err error) {
+			file, err = os.OpenFile(name, flag, perm)
+			return file, err
+		},
+	})
 }
 
 // prepare checks what is in the file, and brings it up to date.

@@ -123,7 +123,7 @@ func TestRefused(t *testing.T) {
 func sandbox(t *testing.T, path string) {
 	t.Helper()
 	s := open(t, path)
-	fill(t, s, 200)
+	fill(t, s, 60)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

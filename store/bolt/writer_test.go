@@ -1,9 +1,11 @@
 package bolt
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -94,7 +96,7 @@ func TestNothingToCommit(t *testing.T) {
 func TestLongView(t *testing.T) {
 	s := openTemp(t)
 	err := s.View(t.Context(), func(view *store.Tx) error {
-		for i := range 40 {
+		for i := range 20 {
 			image := &store.Image{ID: store.ImageID(fmt.Sprint(i)), Merchant: "m", Person: "p", Data: make([]byte, 1<<20)}
 			err := s.Update(t.Context(), cause, func(tx *store.Tx) error { return store.Put(tx, image) })
 			if err != nil {
@@ -109,6 +111,20 @@ func TestLongView(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+func TestFindLock(t *testing.T) {
+	const locks = `1: POSIX  ADVISORY  READ  700 fe:01:42 128 128
+2: FLOCK  ADVISORY  WRITE 812 fe:01:142 0 EOF
+3: -> FLOCK  ADVISORY  WRITE 900 fe:01:42 0 EOF
+4: FLOCK  ADVISORY  WRITE 813 00:2a:42 0 EOF
+5: FLOCK
+`
+	for inode, want := range map[uint64]int{42: 813, 142: 812, 2: 0} {
+		if got := findLock(bufio.NewScanner(strings.NewReader(locks)), inode); got != want {
+			t.Errorf("inode %d is locked by %d, want %d", inode, got, want)
+		}
 	}
 }
 
