@@ -141,10 +141,11 @@ func (a *API) base(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// uploadLink is the URL of a ticket.
+// uploadLink is the URL of a ticket; without a slash behind, where curl -T would
+// put the name of the file.
 func (a *API) uploadLink(r *http.Request, t *store.Ticket) string {
 	q := url.Values{"expires": {strconv.FormatInt(t.Expires.Unix(), 10)}, "signature": {a.Authority.SignUpload(t.ID, t.Expires)}}
-	return a.base(r) + "/api/upload/" + string(t.ID) + "/?" + q.Encode()
+	return a.base(r) + "/api/upload/" + string(t.ID) + "?" + q.Encode()
 }
 
 // upload is PUT (or POST) of an upload link: the image itself. It needs no

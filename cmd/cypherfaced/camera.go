@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cypherface/edge/camera"
+	"github.com/cypherface/edge/camera/v4l2"
+	"github.com/cypherface/edge/internal/synthface"
+	"github.com/cypherface/edge/internal/verify"
+)
+
+// eyes are the camera of the box and those who read it.
+type eyes struct {
+	camera *camera.Camera
+	shared *camera.Shared
+	busy   atomic.Int64 // since when (Unix ns) the workflow has worked on a frame; 0: it waits
+}
+
+// Limits of time around the camera.
+const (
+	snapshotLimit = 5 * time.Second  // to wait for a picture somebody asked for
+	frameLimit    = 30 * time.Second // to work off a frame before the box counts as stuck
+)
+
+// openCamera opens the camera of the settings. One that is absent or broken is a
+// state, not an error: the box works without it until it comes.
+func (b *box) openCamera(ctx context.Context) error {
+	if b.camera == "none:" {
+		return nil
+	}
+	drivers := map[string]camera.Driver{
+		"v4l2": v4l2.Open,
+		"demo": demoDriver(filepath.Join(b.data, "cache", "demo"), b.log),
+	}
+	cam, err := camera.Open(ctx, b.camera, camera.Options{Drivers: drivers, Log: b.log, Changed: func(s camera.State) {
+		if b.api != nil {
+			b.api.CameraChanged(string(s.Status))
+		}
+	}})
+	if err != nil {
+		return err
+	}
+	b.eyes = &eyes{camera: cam, shared: camera.Share(cam)}
+	return errors.Join(
+		b.metrics.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "cypherface_camera_frames_total", Help: "Frames that the camera gave.",
+		}, func() float64 { return float64(cam.State().Frames) })),
+		b.metrics.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "cypherface_camera_frames_dropped_total", Help: "Frames that came while nobody had time for them, or were damaged.",
+		}, func() float64 { return float64(cam.State().Dropped) })),
+		b.metrics.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "cypherface_camera_faults_total", Help: "Times that the camera was lost or could not be opened.",
+		}, func() float64 { return float64(cam.State().Faults) })),
+		b.metrics.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "cypherface_people", Help: "People who can be recognised.",
+		}, func() float64 { return float64(b.service.People()) })),
+	)
+}
+
+func (b *box) closeCamera() error {
+	if b.eyes == nil {
+		return nil
+	}
+	return b.eyes.camera.Close()
+}
+
+// watch has the workflow look through the camera until ctx ends.
+func (b *box) watch(ctx context.Context) error {
+	if b.eyes == nil {
+		return nil
+	}
+	reader := &pacedReader{b.eyes.shared.Reader(), &b.eyes.busy}
+	defer reader.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- b.eyes.shared.Run(ctx) }()
+	err := b.service.Run(ctx, reader, verify.DoorConfig{Merchant: b.merchant})
+	if ctx.Err() != nil {
+		<-ended
+		return nil
+	}
+	return fmt.Errorf("watch the camera: %w", errors.Join(err, errors.New("it ended by itself")))
+}
+
+// pacedReader notes how long the one who reads works on each frame.
+type pacedReader struct {
+	camera.Source
+	busy *atomic.Int64
+}
+
+func (r *pacedReader) Next(ctx context.Context) (camera.Frame, error) {
+	r.busy.Store(0)
+	f, err := r.Source.Next(ctx)
+	r.busy.Store(time.Now().UnixNano())
+	return f, err
+}
+
+// alive reports a frame that has been worked on for too long.
+func (e *eyes) alive() error {
+	if since := e.busy.Load(); since != 0 && time.Since(time.Unix(0, since)) > frameLimit {
+		return fmt.Errorf("a frame has not been worked off in %v", frameLimit)
+	}
+	return nil
+}
+
+// state puts the camera's state into words, and what is wrong with it.
+func (e *eyes) state() (words, fault string) {
+	s := e.camera.State()
+	words = string(s.Status)
+	if s.Device != "" {
+		words += ", " + s.Device
+	}
+	if s.Status == camera.StatusFault && s.Err != nil {
+		fault = s.Err.Error()
+	}
+	return words, fault
+}
+
+// Snapshot waits for the next frame and copies it.
+func (e *eyes) Snapshot(ctx context.Context) (image.Image, error) {
+	ctx, cancel := context.WithTimeout(ctx, snapshotLimit)
+	defer cancel()
+	reader := e.shared.Reader()
+	defer reader.Close()
+	f, err := reader.Next(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("take a picture: %w", err)
+	}
+	img := *f.Image
+	img.Y, img.Cb, img.Cr = slices.Clone(img.Y), slices.Clone(img.Cb), slices.Clone(img.Cr)
+	return &img, nil
+}
+
+// demoDriver opens the demo camera, whose clips are kept in a folder.
+func demoDriver(dir string, log *slog.Logger) camera.Driver {
+	return func(ctx context.Context, u *url.URL) (camera.Source, error) {
+		demo, err := synthface.OpenDemo(ctx, dir, u.Query(), synthface.DemoOptions{Log: log, Progress: func(ready, total int) {
+			log.Info("demo people are being drawn", "clips", ready, "of", total)
+		}})
+		if errors.Is(err, synthface.ErrQuery) {
+			return nil, &camera.Fault{Op: "open", Subject: u.Redacted(), Err: fmt.Errorf("%w: %w", camera.ErrURL, err)}
+		}
+		if err != nil {
+			return nil, err
+		}
+		return demoSource{demo}, nil
+	}
+}
+
+// demoSource is the demo camera as a Source; the two packages do not know each
+// other.
+type demoSource struct{ *synthface.Demo }
+
+func (s demoSource) String() string { return "demo:" }
+
+func (s demoSource) Next(ctx context.Context) (camera.Frame, error) {
+	f, err := s.Demo.Next(ctx)
+	return camera.Frame(f), err
+}

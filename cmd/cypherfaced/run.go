@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cypherface/edge/internal/api"
+	"github.com/cypherface/edge/internal/auth"
+	"github.com/cypherface/edge/internal/verify"
+	"github.com/cypherface/edge/store"
+	"github.com/cypherface/edge/store/bolt"
+)
+
+// run is the box from its settings to its end: parts are opened bottom-up and
+// closed top-down, the store last. out gets what a person should read, logOut
+// the log.
+func run(ctx context.Context, args []string, getenv func(string) string, out, logOut io.Writer) (err error) {
+	set, err := parseSettings(args, out)
+	if errors.Is(err, errHelp) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(logOut, &slog.HandlerOptions{Level: set.logLevel}))
+
+	st, err := bolt.Open(bolt.Path(set.data, store.Sandbox), bolt.Options{Environment: store.Sandbox, Log: log})
+	if errors.Is(err, store.ErrLocked) {
+		return fmt.Errorf("%w (one box a data folder: --data DIR chooses another)", err)
+	} else if err != nil {
+		return err
+	}
+	defer closing(&err, st.Close)
+
+	listener, err := listen(ctx, set.listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() // its server may have done so
+	control, err := listenControl(ctx, set.data)
+	if err != nil {
+		return err
+	}
+	defer control.Close() // its server may have done so
+
+	b := &box{settings: set, log: log, metrics: prometheus.NewRegistry(), store: st}
+	if b.authority, err = auth.Open(ctx, st, nil); err != nil {
+		return err
+	}
+	first, err := b.bootstrap(ctx, address(listener))
+	if err != nil {
+		return err
+	}
+	networks, err := b.openEngine(ctx, getenv)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, networks.Close)
+	if b.service, err = verify.New(ctx, verify.Config{Store: st, Engine: b.engine, Calibration: &b.pack.Calibration, Log: log}); err != nil {
+		return err
+	}
+	defer b.service.Close()
+	if err := b.openCamera(ctx); err != nil {
+		return err
+	}
+	defer closing(&err, b.closeCamera)
+	if b.api, err = api.New(b.apiConfig()); err != nil {
+		return err
+	}
+	welcome(out, address(listener), first, b.status())
+	return b.serve(ctx, listener, control)
+}
+
+// closing calls a Close on the way out and keeps its error, if there is no
+// other.
+func closing(err *error, close func() error) {
+	if closeErr := close(); *err == nil {
+		*err = closeErr
+	}
+}
+
+// serve runs everything until ctx ends or a part fails, and then lets requests
+// end within the drain time.
+func (b *box) serve(ctx context.Context, listener, control net.Listener) error {
+	if !local(b.listen) {
+		b.log.Warn("the API listens on the network without TLS: keys and pictures cross it readable", "address", b.listen)
+	}
+	// Requests under way live on after the signal; what must end then gets live.
+	base, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
+	g, live := errgroup.WithContext(ctx)
+	public, operator := b.api.Public().HTTP(base), b.api.Control().HTTP(base)
+	operator.ConnContext = api.Peer(uint32(os.Getuid()))
+	g.Go(func() error { return serveUntil(live, public, listener, b.drain) })
+	g.Go(func() error { return serveUntil(live, operator, control, b.drain) })
+	g.Go(func() error { return b.api.Sweep(live) })
+	g.Go(func() error { return b.watch(live) })
+	g.Go(func() error { return feedWatchdog(live, b.log, b.alive) })
+	g.Go(func() error {
+		<-live.Done()
+		notify(b.log, daemon.SdNotifyStopping)
+		b.log.Info("stopping")
+		b.api.Close()
+		return nil
+	})
+	b.ready.Store(true)
+	b.log.Info("ready", "url", address(listener), "pack", b.pack.Name, "camera", b.camera)
+	notify(b.log, daemon.SdNotifyReady)
+	if err := g.Wait(); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// notify tells systemd, where it listens.
+func notify(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("notify systemd", "err", err)
+	}
+}
+
+// feedWatchdog tells systemd that the box lives, each time that alive says so.
+// When alive does not return, or says no, it stays silent, and systemd starts
+// the box anew.
+func feedWatchdog(ctx context.Context, log *slog.Logger, alive func(context.Context) error) error {
+	limit, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || limit == 0 {
+		return nil // nobody watches
+	}
+	tick := time.NewTicker(limit / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := alive(ctx); err == nil {
+			notify(log, daemon.SdNotifyWatchdog)
+		} else if ctx.Err() == nil {
+			log.Error("the box does not work", "err", err)
+		}
+	}
+}
+
+// version is that of the program as it was built.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return s.Value[:12]
+		}
+	}
+	return info.Main.Version
+}

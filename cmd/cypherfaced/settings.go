@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// settings is all that can be set. Each setting has one name: a flag on the
+// command line (--name value) and a line of the file (name = value), flags over
+// file over default. The file is so plain that it needs no library: settings
+// are few and flat, and what has structure (doors, sites, policies) is in the
+// store, where the API changes it.
+type settings struct {
+	data       string
+	listen     string
+	url        string
+	camera     string
+	packs      string
+	uploadLife time.Duration
+	drain      time.Duration
+	logLevel   slog.Level
+}
+
+// flags declares the settings and their defaults.
+func (s *settings) flags() *flag.FlagSet {
+	fs := flag.NewFlagSet("cypherfaced", flag.ContinueOnError)
+	fs.StringVar(&s.data, "data", "data", "`folder` of the box's data; one box a folder")
+	fs.StringVar(&s.listen, "listen", "127.0.0.1:8080", "`address` and port of the sandbox API; plain HTTP")
+	fs.StringVar(&s.url, "url", "", "`URL` under which clients reach the box, for upload links; empty: as each client called it")
+	fs.StringVar(&s.camera, "camera", "auto:", "camera `URL`: auto:, v4l2:/dev/video0, file:CLIP, dir:FOLDER, demo:, or none:")
+	fs.StringVar(&s.packs, "packs", "", "`folder` of the packs; empty: packs/ beside the program")
+	fs.DurationVar(&s.uploadLife, "upload-life", 4800*time.Second, "how long an upload link is good for")
+	fs.DurationVar(&s.drain, "drain", 10*time.Second, "how long requests may go on after the signal to stop")
+	fs.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
+	return fs
+}
+
+// errHelp ends run after the help was printed.
+var errHelp = flag.ErrHelp
+
+// parseSettings reads the command line and the file it names with --config.
+func parseSettings(args []string, out io.Writer) (settings, error) {
+	var s settings
+	fs := s.flags()
+	file := fs.String("config", "", "`file` with settings, one \"name = value\" a line")
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+		fs.SetOutput(out)
+		fmt.Fprint(out, "usage: cypherfaced [flags]\n\nRuns a CypherFace Edge box. The first start makes a sandbox merchant and\nprints its key.\n\nflags:\n")
+		fs.PrintDefaults()
+		return s, errHelp
+	} else if err != nil {
+		return s, fmt.Errorf("read the command line: %w (cypherfaced --help lists the flags)", err)
+	}
+	if fs.NArg() > 0 {
+		return s, fmt.Errorf("read the command line: unexpected %q (cypherfaced --help lists the flags)", fs.Arg(0))
+	}
+	if *file != "" {
+		if err := readFile(fs, *file); err != nil {
+			return s, err
+		}
+	}
+	return s, s.check()
+}
+
+// readFile sets what the command line has not set from a file.
+func readFile(fs *flag.FlagSet, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("read settings: %w", err)
+	}
+	defer f.Close()
+	given := map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if err := applyLines(fs, f, given); err != nil {
+		return fmt.Errorf("read settings: %s: %w", path, err)
+	}
+	return nil
+}
+
+// applyLines sets flags from "name = value" lines; a # at the beginning of a
+// line makes it a comment. Values stand as they are, without quotes. Names in
+// given are checked but not set.
+func applyLines(fs *flag.FlagSet, r io.Reader, given map[string]bool) error {
+	seen := map[string]bool{}
+	lines := bufio.NewScanner(r)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		switch {
+		case !ok:
+			return fmt.Errorf("line %d: want name = value", n)
+		case fs.Lookup(name) == nil || name == "config":
+			return fmt.Errorf("line %d: there is no setting %q", n, name)
+		case seen[name]:
+			return fmt.Errorf("line %d: %s is set twice", n, name)
+		}
+		seen[name] = true
+		if given[name] {
+			continue
+		}
+		if err := fs.Set(name, value); err != nil {
+			return fmt.Errorf("line %d: %s: %w", n, name, err)
+		}
+	}
+	return lines.Err()
+}
+
+// check refuses what cannot work, before anything is opened.
+func (s *settings) check() error {
+	if s.data == "" {
+		return errors.New("check settings: data: name a folder")
+	}
+	if _, _, err := net.SplitHostPort(s.listen); err != nil {
+		return fmt.Errorf("check settings: listen: %w (write 127.0.0.1:8080)", err)
+	}
+	if s.url != "" {
+		u, err := url.Parse(s.url)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+			return fmt.Errorf("check settings: url: %q is not of the form http://box.example:8080", s.url)
+		}
+	}
+	if s.uploadLife < time.Second || s.uploadLife > 24*time.Hour {
+		return fmt.Errorf("check settings: upload-life: %v is not between 1s and 24h", s.uploadLife)
+	}
+	if s.drain < 0 || s.drain > 5*time.Minute {
+		return fmt.Errorf("check settings: drain: %v is not between 0s and 5m", s.drain)
+	}
+	return nil
+}
+
+// local reports whether only programs on the box itself reach the address.
+func local(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
