@@ -16,7 +16,7 @@ type Curve struct {
 
 // The plot area in the drawing's units, and what its axes show.
 const (
-	detWidth, detHeight  = 760.0, 620.0
+	detWidth             = 760.0
 	detLeft, detTop      = 84.0, 64.0
 	detRight, detBottom  = 730.0, 536.0
 	detMinFMR, detMaxFMR = 1e-5, 0.4
@@ -33,7 +33,7 @@ var detColours = []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9",
 // [FMRs] marked and the line of equal error.
 func DET(w io.Writer, title string, curves ...Curve) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" font-family="system-ui, 'DejaVu Sans', Helvetica, Arial, sans-serif" font-size="13">`+"\n", detWidth, detHeight)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" font-family="system-ui, 'DejaVu Sans', Helvetica, Arial, sans-serif" font-size="13">`+"\n", detWidth, detBottom+70+22*float64(len(curves)))
 	fmt.Fprintf(&b, `<title>%s</title><rect width="100%%" height="100%%" fill="#fff"/>`+"\n", html.EscapeString(title))
 	fmt.Fprintf(&b, `<text x="%g" y="34" font-size="18" font-weight="600" fill="#222">%s</text>`+"\n", detLeft, html.EscapeString(title))
 	detAxes(&b)
@@ -41,9 +41,12 @@ func DET(w io.Writer, title string, curves ...Curve) error {
 		colour := detColours[i%len(detColours)]
 		fmt.Fprintf(&b, `<path d="%s" fill="none" stroke="%s" stroke-width="2.2" stroke-linejoin="round"/>`+"\n", detPath(c.Result), colour)
 		for _, p := range c.Result.Points {
+			if p.FNMR < detMinFNMR || p.FNMR > detMaxFNMR {
+				continue
+			}
 			fmt.Fprintf(&b, `<circle cx="%.1f" cy="%.1f" r="4" fill="#fff" stroke="%s" stroke-width="2"/>`+"\n", detX(p.FMR), detY(p.FNMR), colour)
 		}
-		detLegend(&b, i, len(curves), colour, c)
+		detLegend(&b, i, colour, c)
 	}
 	b.WriteString("</svg>\n")
 	_, err := io.WriteString(w, b.String())
@@ -71,20 +74,16 @@ func detAxes(b *strings.Builder) {
 	fmt.Fprintf(b, `<text transform="translate(24 %g) rotate(-90)" text-anchor="middle" fill="#222">false non-match rate</text>`+"\n", (detTop+detBottom)/2)
 }
 
-// detLegend stands in the upper right corner, where no curve worth having
-// passes.
-func detLegend(b *strings.Builder, i, n int, colour string, c Curve) {
-	y := detTop + 26 + 22*float64(i)
-	if i == 0 {
-		fmt.Fprintf(b, `<rect x="%g" y="%g" width="290" height="%d" rx="4" fill="#fff" fill-opacity=".9" stroke="#e3e6ea"/>`+"\n", detRight-302, detTop+8, 22*n+10)
-	}
-	fmt.Fprintf(b, `<path d="M%g %gh26" stroke="%s" stroke-width="3"/>`+"\n", detRight-290, y, colour)
-	fmt.Fprintf(b, `<text x="%g" y="%g" fill="#222">%s, EER %s</text>`+"\n", detRight-256, y+4.5, html.EscapeString(c.Name), percent(c.Result.EER))
+// detLegend stands below the plot, where it hides no curve.
+func detLegend(b *strings.Builder, i int, colour string, c Curve) {
+	y := detBottom + 70 + 22*float64(i)
+	fmt.Fprintf(b, `<path d="M%g %gh26" stroke="%s" stroke-width="3"/>`+"\n", detLeft, y, colour)
+	fmt.Fprintf(b, `<text x="%g" y="%g" fill="#222">%s, EER %s</text>`+"\n", detLeft+36, y+4.5, html.EscapeString(c.Name), percent(c.Result.EER))
 }
 
-// detPath goes through the corner of the staircase at each mate's score: the
-// fewest false matches that keep its FNMR. Corners closer than a unit of the
-// drawing are left out.
+// detPath is the staircase of both rates. Its corners lie at the scores of the
+// mates: between two of them only the false matches grow. Corners closer than a
+// unit of the drawing are left out.
 func detPath(r *Result) string {
 	var b strings.Builder
 	lastX, lastY := math.Inf(-1), math.Inf(-1)
@@ -95,14 +94,14 @@ func detPath(r *Result) string {
 			break
 		}
 		x, y := detX(fmr), detY(fnmr)
-		if fnmr > detMaxFNMR || math.Hypot(x-lastX, y-lastY) < 1 {
+		if fmr < detMinFMR || fnmr > detMaxFNMR || math.Hypot(x-lastX, y-lastY) < 1 {
 			continue
 		}
-		command := "L"
+		format := "H%.1fV%.1f"
 		if b.Len() == 0 {
-			command = "M"
+			format = "M%.1f %.1f"
 		}
-		fmt.Fprintf(&b, "%s%.1f %.1f", command, x, y)
+		fmt.Fprintf(&b, format, x, y)
 		lastX, lastY = x, y
 	}
 	return b.String()
