@@ -177,7 +177,7 @@ func TestParseManifestRefuses(t *testing.T) {
 		{"endless output", set([]any{map[string]any{"name": "x", "shape": []int{1 << 19, 1 << 19, 1 << 19}}}, "networks", "embed", "outputs"), "out of bounds"},
 		{"no template", set(nil, "networks", "embed", "template"), "template"},
 		{"space of something else", set("standard-000000000000", "space"), "give \"standard-"},
-		{"strangers more alike", set(0.9, "golden", "strangers"), "mates must be more alike"},
+		{"strangers more alike", set(0.999, "golden", "strangers"), "mates must be more alike"},
 		{"half a golden template", set("AAAA", "golden", "template"), "float32s"},
 	}
 	for _, tt := range tests {

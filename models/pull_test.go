@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -231,5 +232,42 @@ func TestPullClientRefusesPlainRedirects(t *testing.T) {
 	p.Client, s.URL, p.Attempts = client, srv.URL, 1
 	if _, err := p.Find(t.Context(), s); err == nil || !strings.Contains(fmt.Sprint(err), "refused a redirect") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A whole pull of the standard pack over a line that breaks once a file, from
+// a server that stands in for the publisher's.
+func TestPullAndBuildStandard(t *testing.T) {
+	const sources = "../../shared/models/sources"
+	if _, err := os.Stat(sources); err != nil {
+		t.Skip("the standard pack's original weights are not at ../shared/models/sources")
+	}
+	var broken atomic.Int32
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := filepath.Join(sources, filepath.Base(r.URL.Path))
+		w.Header().Set("ETag", `"`+filepath.Base(path)+`"`)
+		if r.Header.Get("Range") == "" {
+			broken.Add(1)
+			w = &cutter{ResponseWriter: w, left: 30 << 10}
+		}
+		http.ServeFile(w, r, path)
+	}))
+	srv.StartTLS()
+	defer srv.Close()
+	client := srv.Client()
+	transport := client.Transport.(*http.Transport)
+	transport.TLSClientConfig.ServerName = "example.com" // the test certificate's name
+	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", srv.Listener.Addr().String())
+	}
+	root := t.TempDir()
+	pull := &models.Puller{Dir: filepath.Join(root, ".pull"), Client: client, Pause: time.Millisecond}
+	find := models.FirstOf(models.Folders("../.deps/npm/node_modules"), pull.Find)
+	p, err := models.Installer{Root: root}.Build(t.Context(), "standard", find)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Verify(); err != nil || !p.Builtin() || broken.Load() != 4 {
+		t.Errorf("verify: %v, builtin %v, %d broken connections", err, p.Builtin(), broken.Load())
 	}
 }
