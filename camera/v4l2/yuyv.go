@@ -48,3 +48,12 @@ func fromYUYV(b []byte, s size, into *image.YCbCr) *image.YCbCr {
 	}
 	return img
 }
+
+// Unpack sorts a raw YUYV frame into planes, as a camera's frames are; into may
+// be nil, and its memory is used again where it fits.
+func Unpack(b []byte, width, height int, into *image.YCbCr) (*image.YCbCr, error) {
+	if width < 2 || height < 1 || width%2 != 0 || len(b) < 2*width*height {
+		return nil, fmt.Errorf("unpack frame: %d bytes for %d×%d pixels", len(b), width, height)
+	}
+	return fromYUYV(b, size{width, height}, into), nil
+}
