@@ -45,7 +45,8 @@ func GetOf[T any, ID ~string, P Record[T, ID]](tx *Tx, m MerchantID, id ID) (T, 
 // Put stores rec, which must be new (revision 0) or as it was last read, and sets
 // its Meta. The error is ErrStale where somebody else was faster, a ConflictError
 // where a unique field is taken, ErrInvalid where the id or the merchant is
-// missing.
+// missing or the merchant another than before. A Put that fails changes nothing;
+// when the Update fails later, what it put has to be read anew to be put again.
 func Put[T any, ID ~string, P Record[T, ID]](tx *Tx, rec P) error {
 	id, k := string(rec.key()), rec.kind()
 	if err := valid(id, rec); err != nil {
@@ -76,20 +77,22 @@ func valid(id string, rec value) error {
 
 // put replaces old, whose value is before, by rec; before is nil for a new one.
 func (tx *Tx) put(id string, rec, old value, before []byte) error {
-	m, was := rec.meta(), *old.meta()
-	if before != nil && m.Rev == 0 {
+	m, given := rec.meta(), *rec.meta()
+	next := Meta{Rev: old.meta().Rev + 1, Created: old.meta().Created, Updated: tx.now}
+	switch {
+	case before != nil && given.Rev == 0:
 		return &ConflictError{Kind: rec.kind(), Field: "id", Existing: id}
-	}
-	if m.Rev != was.Rev {
+	case given.Rev != old.meta().Rev:
 		return fmt.Errorf("put %s %s: %w", rec.kind(), id, ErrStale)
+	case before == nil:
+		next.Created = tx.now
+	case rec.spec().merchant != old.spec().merchant:
+		return fmt.Errorf("put %s %s: %w: it belongs to another merchant", rec.kind(), id, ErrInvalid)
 	}
-	was, *m = *m, Meta{Rev: was.Rev + 1, Created: was.Created, Updated: tx.now}
-	if before == nil {
-		m.Created = tx.now
-	}
+	*m = next
 	err := tx.replace(id, rec, old, before)
 	if err != nil {
-		*m = was // rec stays as the caller had it
+		*m = given // rec stays as the caller had it
 	}
 	return err
 }

@@ -122,6 +122,9 @@ func operate(tx *store.Tx, r *random, m *model) error {
 		}
 		return nil
 	}
+	if known {
+		p.Merchant = old.Merchant // which never changes
+	}
 	if r.IntN(8) != 0 {
 		p.Meta = old.Meta
 	}

@@ -146,6 +146,13 @@ func testInvalid(s *suite) {
 	if n := s.head(); n != 0 {
 		s.Errorf("%d events of changes that were refused", n)
 	}
+	p := newPerson(newMerchantID(), 1)
+	put(s, &p)
+	p.Merchant = newMerchantID()
+	err := s.Update(s.Context(), cause, func(tx *store.Tx) error { return store.Put(tx, &p) })
+	if !errors.Is(err, store.ErrInvalid) {
+		s.Errorf("person of another merchant: error %v, want ErrInvalid", err)
+	}
 }
 
 func testOfMerchant(s *suite) {
