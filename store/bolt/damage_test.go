@@ -129,7 +129,7 @@ func TestCutWhileOpen(t *testing.T) {
 	change := func(tx *store.Tx) error {
 		return store.Put(tx, &store.Person{ID: "new", Merchant: "m"})
 	}
-	for range 2 { // fails, and is refused from then on
+	for range 2 {
 		err := s.Update(t.Context(), cause, change)
 		if !errors.Is(err, store.ErrDamaged) || !errors.Is(err, store.ErrCommit) {
 			t.Errorf("update: error %v, want ErrDamaged and ErrCommit", err)

@@ -97,8 +97,10 @@ func (s *Store) run(r *request, b *batch, cause store.Cause, fn func(*store.Tx) 
 	if err := fn(tx); err != nil {
 		return err
 	}
-	r.events, err = tx.Finish()
-	good = err == nil
+	events, err := tx.Finish()
+	if err == nil {
+		r.events, good = events, true
+	}
 	return err
 }
 
@@ -130,7 +132,7 @@ func (s *Store) refused() error {
 }
 
 // group gives first and those who wait behind it their turns in one transaction,
-// and commits it. It returns those who had one.
+// and commits it. It returns those who had one, and their fate.
 func (s *Store) group(first *request) (group []*request, err error) {
 	tx, err := s.begin(true)
 	if err != nil {
@@ -138,33 +140,37 @@ func (s *Store) group(first *request) (group []*request, err error) {
 	}
 	b := &batch{kv: kv{tx: tx}}
 	for r := first; r != nil && b.broken == nil; r = s.next(len(group), b) {
-		if !r.state.CompareAndSwap(waiting, claimed) {
-			continue
-		}
-		group = append(group, r)
-		before := len(b.undo)
-		r.turn <- b
-		if !<-r.ran {
-			if err := b.back(before); err != nil {
-				b.broken = err
-			}
+		if r.state.CompareAndSwap(waiting, claimed) {
+			group = append(group, r)
+			turn(r, b)
 		}
 	}
 	switch {
-	case b.broken != nil:
-		err = b.broken
-	case len(b.undo) == 0:
-		return group, rollback(b)
-	default:
-		err = commit(b)
-	}
-	if err != nil {
-		if stuck := rollback(b); stuck != nil && !errors.Is(stuck, berrors.ErrTxClosed) {
-			s.stuck = stuck
+	case b.broken != nil: // what was only read and put until now can be forgotten
+		err = fmt.Errorf("%w: %w", store.ErrCommit, b.broken)
+	case len(b.undo) > 0:
+		if err = commit(b); err == nil {
+			return group, nil
 		}
 		err = s.fail(err)
 	}
+	if stuck := rollback(b); stuck != nil && !errors.Is(stuck, berrors.ErrTxClosed) {
+		s.stuck = stuck
+		return group, s.fail(stuck)
+	}
 	return group, err
+}
+
+// turn lets one Update run, and takes its changes back if it fails.
+func turn(r *request, b *batch) {
+	before := len(b.undo)
+	r.turn <- b
+	if <-r.ran {
+		return
+	}
+	if err := b.back(before); err != nil {
+		b.broken = err
+	}
 }
 
 // next returns the request that waits, or nil to end the group. Before it finds
