@@ -24,7 +24,7 @@ func (t *traits) clothField(p vec) float64 {
 func (t *traits) neckline(p vec) (open, rim float64) {
 	c := vec{0, -17.6, -3.2}
 	r := t.neckR + 1.3
-	if t.pattern == 2 { // a shirt: a v to the first button, and a stiff collar
+	if t.pattern == shirt { // a shirt: a v to the first button, and a stiff collar
 		open = limb(p, vec{0, -16, 0}, vec{0, -23, 7}, t.neckR*.9, .3)
 		q := p.sub(c)
 		ring := math.Hypot(math.Hypot(q.X, q.Z*.95)-r+.25*(q.Y-.5), max(0, math.Abs(q.Y-.3+.1*q.Z)-1.4)) - .6
@@ -34,7 +34,7 @@ func (t *traits) neckline(p vec) (open, rim float64) {
 	q.Y += .28*q.Z + .4 // lower in front
 	open = math.Hypot(q.X, q.Z) - r
 	thick, depth := .62, 4.
-	if t.pattern == 3 { // a hood lying on the shoulders
+	if t.pattern == hood { // a hood lying on the shoulders
 		thick, depth = 1.7, .8
 		r += 1.1
 	}

@@ -105,7 +105,7 @@ func (t *traits) hanging(p vec, sx float64) float64 {
 	switch t.style {
 	case bob:
 		d := blend(ellipsoid(p, vec{5.7 * t.width, -3, -2}, vec{2.2 + t.hairT*.5, 6.2, 5.2}), ellipsoid(p, vec{0, -3, -5}, vec{6.5, 7, 5}), 2)
-		return carve(d+t.locks(p, sx), -(p.Y + 8.6), .8)
+		return carve(d+t.locks(p, sx), p.Y+8.6, .8)
 	case long:
 		d := limb(p, vec{6.5 * t.width, 1, -1.6}, vec{7*t.width + .5, t.hairLen, -.3}, 1.6+t.hairT*.5, 1.5+t.hairT*.4)
 		d = blend(d, ellipsoid(p, vec{0, -7, -5.8}, vec{7, 11, 4.2}), 2)

@@ -20,7 +20,7 @@ func (t *traits) bareHead(p vec) float64 {
 		d = t.withNose(p, d)
 		d = t.withLips(p, d)
 	}
-	if t.beard > 0 && d < 1.5 && t.beardStyle != 3 {
+	if t.beard > 0 && d < 1.5 && t.beardCut != stubble {
 		d -= .35 * t.beard * t.beardMask(p) * (1 + .3*noise(p.mul(2.4)))
 	}
 	if p.X > 4.5 {
@@ -102,13 +102,13 @@ func (t *traits) withEar(p vec, d float64) float64 {
 func (t *traits) beardMask(p vec) float64 {
 	low := smooth(0, 1.6, -5.7-p.Y-.35*(p.X-2.5))
 	side := smooth(-.8, .6, p.X-5) * smooth(.5, -1.5, p.Y) * smooth(.3, 1.5, p.Z) * smooth(5.4, 3.8, p.Z)
-	moustache := smooth(.55, 0, math.Abs(p.Y-(t.mouthY+1.05-.12*p.X))-.3) * smooth(3.4, 2.4, p.X)
-	m := max(max(low, side), moustache)
-	switch t.beardStyle {
-	case 1:
-		m = moustache
-	case 2:
-		m = max(moustache, low*smooth(3.6, 2.4, p.X))
+	lip := smooth(.55, 0, math.Abs(p.Y-(t.mouthY+1.05-.12*p.X))-.3) * smooth(3.4, 2.4, p.X)
+	m := max(low, side, lip)
+	switch t.beardCut {
+	case moustache:
+		m = lip
+	case goatee:
+		m = max(lip, low*smooth(3.6, 2.4, p.X))
 	}
 	m *= smooth(.85, 1.25, math.Hypot(p.X/(t.mouthW+.2), (p.Y-t.mouthY)/.95))
 	under := smooth(-10.5, -9, p.Y)

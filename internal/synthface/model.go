@@ -67,8 +67,8 @@ func newModel(t *traits) *model {
 	h.follow = make([]float32, len(h.pos))
 	for i, p := range h.pos {
 		d, inside := t.hairField(mirrored(p), p.X)
-		if d > skin(p)+.1 && t.cranium(mirrored(p)) > .4 {
-			inside = -2 // not on the scalp: the neck, the ears
+		if d > skin(p)+.1 { // not on the scalp: the neck, the ears
+			inside = min(inside, 2-4*smooth(.1, 1, t.cranium(mirrored(p))))
 		}
 		h.hair[i] = float32(inside)
 		h.follow[i] = float32(smooth(-8.5, -17, p.Y))
@@ -77,7 +77,7 @@ func newModel(t *traits) *model {
 	b := &part{mesh: *extract(bodyGrid(), cloth), material: ofCloth}
 	b.open = openness(&b.mesh, all)
 	m := &model{traits: t, parts: []*part{h, b}}
-	if t.glasses > 0 {
+	if t.glasses != noGlasses {
 		m.parts = append(m.parts, t.spectacles())
 	}
 	return m
@@ -129,7 +129,7 @@ func (t *traits) spectacles() *part {
 func (t *traits) rimPoint(a float64) vec {
 	s, c := math.Sincos(a)
 	power := 1.0 // a circle; less makes it squarer
-	if t.glasses == 2 {
+	if t.glasses == squareGlasses {
 		power = .55
 		s *= .85
 	}

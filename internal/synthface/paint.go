@@ -56,6 +56,9 @@ func (t *traits) complexion(p vec, sx float64) vec {
 	}
 	red *= (.2 + .5*t.ruddy) * smooth(0, 4, max(p.Z, p.X-3))
 	c = c.times(vec{1 - .03*red, 1 - .24*red, 1 - .22*red})
+	if t.mole.Z > 0 && p.Z > 3 {
+		c = c.lerp(c.mul(.3), smooth(1.3, .7, math.Hypot(sx-t.mole.X, p.Y-t.mole.Y)/t.mole.Z))
+	}
 	if t.freckles > 0 && p.Z > 3 {
 		f := smooth(.42, .68, noise(ps.mul(2.9).add(t.grain)))
 		c = c.mul(1 - .3*t.freckles*f*bump(p.Y+2.2, 2.6))
@@ -122,7 +125,7 @@ func (t *traits) beardOn(c vec, p vec, sx float64, out *surface) vec {
 	hairs := noise(vec{sx * 8, p.Y * 3, p.Z * 5})
 	fine := noise(vec{sx * 17, p.Y * 7, p.Z * 11})
 	k := clamp(m*t.beard*(.95+.3*hairs+.2*fine), 0, .94)
-	if t.beardStyle == 3 {
+	if t.beardCut == stubble {
 		k *= .42
 	}
 	out.shine *= 1 - .7*k
@@ -174,14 +177,14 @@ func (t *traits) hairOn(out *surface, p vec, sx, inside float64, st *stance) {
 	}
 }
 
-// cloth paints the clothes at p of head space.
+// clothing paints the clothes at p of head space.
 func (t *traits) clothing(p, normal vec) surface {
 	c := t.cloth
 	weave := noise(p.mul(1.3))
 	switch t.pattern {
-	case 1:
+	case stripes:
 		c = c.lerp(t.cloth2, smooth(.3, .4, math.Abs(math.Mod(math.Abs(p.Y+.06*p.Z), 4.6)/4.6-.5)*2-.3))
-	case 2:
+	case shirt:
 		if math.Abs(p.X) < .12 && p.Z > 0 && p.Y < -22 {
 			c = c.mul(.6) // the edge where it buttons
 		}

@@ -23,35 +23,77 @@ const (
 // traits are the numbers of one person. Lengths are in cm in head space: the
 // origin between the ears at the height of the eyes, +x the subject's left.
 type traits struct {
-	// skull and face
+	seed int32
+
+	// Skull and face.
 	width, jawW, chinY, chinZ, chinW, cheek, cheekBone, skullH, neckR float64
-	// eyes and brows; eye quantities in units of the eyeball's radius
-	eyeX, eyeR, eyeOpen, eyeTilt, eyeDeep, eyeW, lidFold      float64
-	browY, browT, browTilt, browArch, browDark, ridge         float64
-	noseY, noseW, noseTip, noseBridge, noseZ, noseHump, tipUp float64
-	mouthW, mouthY, lipU, lipL                                float64
-	ear, earOut                                               float64
-	style                                                     hairstyle
-	hairT, hairLine, recede, slant, hairLen, fringe           float64
-	beard                                                     float64 // 0 none … 1 full
-	beardStyle                                                int     // 0 full, 1 moustache, 2 goatee, 3 stubble
-	freckles, age, ruddy, makeUp                              float64
-	glasses                                                   int // 0 none, 1 round, 2 square
-	glassR                                                    float64
-	skin, hair, iris, lip, cloth, cloth2, glassC, shadow      vec
-	pattern                                                   int // of the cloth: 0 plain, 1 stripes, 2 shirt, 3 hood
-	seed                                                      int32
-	eye                                                       vec // centre of the eyeball
-	eyeCos, eyeSin                                            float64
-	noseRoot, nosePeak, grain                                 vec
+	ear, earOut                                                       float64
+
+	// Eyes, in radii of the eyeball from eyeOpen to lidFold, and brows.
+	eyeX, eyeR, eyeDeep, eyeTilt, eyeOpen, eyeW, lidFold float64
+	browY, browT, browTilt, browArch, browDark, ridge    float64
+	noseY, noseW, noseTip, noseBridge, noseZ, noseHump   float64
+	tipUp                                                float64
+	mouthW, mouthY, lipU, lipL                           float64
+
+	// Hair. The beard is 0 for none to 1 for full.
+	style                                           hairstyle
+	hairT, hairLine, recede, slant, hairLen, fringe float64
+	beard                                           float64
+	beardCut                                        beardCut
+
+	// Skin.
+	age, ruddy, freckles, makeUp float64
+	mole                         vec // x, y and radius; none where that is 0
+	grain                        vec // where this person's noise begins
+
+	// Linear RGB.
+	skin, hair, iris, lip, shadow, cloth, cloth2, glassC vec
+
+	pattern pattern
+	glasses glasses
+	glassR  float64
+
+	// Derived.
+	eye, noseRoot, nosePeak vec
+	eyeSin, eyeCos          float64
 }
+
+// beardCut is where a beard is left standing.
+type beardCut int
+
+const (
+	fullBeard beardCut = iota
+	moustache
+	goatee
+	stubble
+)
+
+// pattern is what the clothes look like.
+type pattern int
+
+const (
+	plain pattern = iota
+	stripes
+	shirt
+	hood
+)
+
+// glasses is the form of the lenses.
+type glasses int
+
+const (
+	noGlasses glasses = iota
+	roundGlasses
+	squareGlasses
+)
 
 // dice are a source of identity numbers.
 type dice struct{ *rand.Rand }
 
 // near is a normal deviate, cut off before it makes a caricature.
 func (r dice) near(mean, sigma float64) float64 {
-	return mean + 1.35*sigma*clamp(r.NormFloat64(), -1.7, 1.7)
+	return mean + 1.55*sigma*clamp(r.NormFloat64(), -1.7, 1.7)
 }
 
 func (r dice) within(mean, sigma, lo, hi float64) float64 { return clamp(r.near(mean, sigma), lo, hi) }
@@ -65,20 +107,26 @@ func newTraits(seed int64) *traits {
 	// together in people: jaw, brow, lips, hair and beard.
 	soft := clamp(.5+.5*r.NormFloat64(), 0, 1)
 	t.age = clamp(math.Abs(r.near(.25, .3)), 0, 1)
+	// Features and colours that come together in the peoples of the world: how
+	// dark the skin is, and whether the eyes have a fold.
+	dark, fold := r.Float64(), 0.0
+	if r.chance(.25) {
+		fold, dark = .5+.5*r.Float64(), .15+.35*dark
+	}
 	t.drawFace(r, soft)
-	t.drawEyes(r, soft)
-	t.drawNoseAndMouth(r, soft)
-	t.drawColours(r)
-	t.drawHair(r, soft)
+	t.drawEyes(r, soft, fold)
+	t.drawNoseAndMouth(r, soft, max(0, dark-.35)/.65, fold)
+	t.drawColours(r, dark, fold)
+	t.drawHair(r, soft, dark, fold)
 	t.drawWardrobe(r, soft)
 	t.derive()
 	return t
 }
 
 func (t *traits) drawFace(r dice, soft float64) {
-	t.width = r.near(1-.03*soft, .045)
-	t.jawW = r.near(4.8-.75*soft, .33)
-	t.chinY = r.near(-11.1+.6*soft, .6)
+	t.width = r.near(1-.03*soft, .065)
+	t.jawW = r.near(4.8-.75*soft, .36)
+	t.chinY = r.near(-11.1+.6*soft, .75)
 	t.chinZ = r.near(7.4, .4)
 	t.chinW = r.within(2-.5*soft, .4, 1, 3)
 	t.cheek = r.near(.1*soft, .32)
@@ -89,46 +137,45 @@ func (t *traits) drawFace(r dice, soft float64) {
 	t.earOut = r.near(.15, .12)
 }
 
-func (t *traits) drawEyes(r dice, soft float64) {
-	t.eyeX = r.within(3.2, .15, 2.8, 3.7)
-	t.eyeR = r.within(1.36+.04*soft, .06, 1.2, 1.55)
-	t.eyeOpen = r.within(.40+.04*soft-.06*t.age, .07, .24, .56)
-	t.eyeTilt = r.near(.05, .055)
+func (t *traits) drawEyes(r dice, soft, fold float64) {
+	t.eyeX = r.within(3.2, .2, 2.75, 3.8)
+	t.eyeR = r.within(1.36+.04*soft, .08, 1.18, 1.6)
+	t.eyeOpen = r.within(.42+.04*soft-.06*t.age-.13*fold, .06, .22, .56)
+	t.eyeTilt = r.near(.05+.06*fold, .055)
 	t.eyeDeep = r.near(.1, .2)
 	t.eyeW = r.near(.98, .045)
-	t.lidFold = r.within(.3, .1, .1, .5)
-	t.browY = r.near(1.8+.1*soft, .2)
-	t.browT = r.within(.42-.18*soft, .11, .14, .75)
+	t.lidFold = r.within(.3-.22*fold, .1, .04, .5)
+	t.browY = r.near(1.8+.1*soft+.25*fold, .26)
+	t.browT = r.within(.44-.18*soft, .15, .14, .85)
 	t.browTilt = r.near(.13, .08)
 	t.browArch = r.near(.2+.15*soft, .13)
 	t.browDark = r.within(.8, .12, .4, .95)
-	t.ridge = r.within(.95-.4*soft, .2, .3, 1.4)
+	t.ridge = r.within(.95-.4*soft-.3*fold, .2, .25, 1.4)
 }
 
-func (t *traits) drawNoseAndMouth(r dice, soft float64) {
-	t.noseY = r.near(-4+.15*soft, .36)
-	t.noseW = r.within(1.35-.15*soft, .2, .85, 1.9)
+func (t *traits) drawNoseAndMouth(r dice, soft, broad, fold float64) {
+	t.noseY = r.within(-3.9+.15*soft+.2*fold, .42, -5.4, -2.9)
+	t.noseW = r.within(1.25-.15*soft+.45*broad+.15*fold, .18, .8, 1.95)
 	t.noseTip = r.within(.92-.08*soft, .13, .62, 1.3)
-	t.noseBridge = r.within(.6-.06*soft, .1, .4, .9)
-	t.noseZ = r.within(10.5-.15*soft, .33, 9.9, 11.4)
+	t.noseBridge = r.within(.58-.06*soft+.16*broad+.1*fold, .1, .4, .95)
+	t.noseZ = r.within(10.6-.15*soft-.35*broad-.45*fold, .33, 9.7, 11.5)
 	t.noseHump = r.near(.1-.1*soft, .2)
 	t.tipUp = r.within(.1*soft, .22, -.5, .6)
-	t.mouthW = r.near(2.5, .24)
-	t.lipU = r.within(.34+.12*soft, .1, .16, .78)
-	t.lipL = r.within(.46+.12*soft, .11, .24, .92)
+	t.mouthW = r.near(2.5, .3)
+	t.lipU = r.within(.31+.1*soft+.2*broad, .1, .15, .8)
+	t.lipL = r.within(.43+.1*soft+.22*broad, .11, .22, .95)
 	t.mouthY = min(r.near(-6.9, .28), t.noseY-1.95-max(0, t.tipUp)*.7)
 	t.chinY = clamp(min(t.chinY, t.mouthY-3), -12.8, -9)
 }
 
 // drawColours picks skin, hair and eyes that occur together, in linear RGB.
-func (t *traits) drawColours(r dice) {
-	dark := r.Float64()
+func (t *traits) drawColours(r dice, dark, fold float64) {
 	light, tan, deep := vec{.78, .50, .37}, vec{.62, .355, .225}, vec{.19, .095, .055}
 	t.skin = light.lerp(tan, clamp(dark*2, 0, 1)).lerp(deep, clamp(dark*1.7-.7, 0, 1))
 	t.skin = t.skin.times(vec{r.near(1, .03), r.near(1, .035), r.near(1, .06)})
 	hairs := []vec{{.016, .012, .010}, {.035, .02, .013}, {.085, .045, .022}, {.20, .115, .05}, {.42, .28, .13}, {.24, .075, .025}}
 	irises := []vec{{.06, .03, .015}, {.11, .055, .022}, {.09, .16, .27}, {.12, .17, .085}, {.18, .21, .23}}
-	if dark > .5 {
+	if dark > .5 || fold > 0 {
 		hairs, irises = hairs[:2], irises[:2]
 	}
 	t.hair, t.iris = pick(r, hairs...), pick(r, irises...)
@@ -139,11 +186,18 @@ func (t *traits) drawColours(r dice) {
 	if dark < .35 && r.chance(.3) {
 		t.freckles = .4 + .6*r.Float64()
 	}
+	if r.chance(.5) {
+		t.mole = vec{r.near(0, 3), -5 + 8*r.Float64(), .10 + .08*r.Float64()}
+	}
 	t.grain = vec{r.Float64() * 100, r.Float64() * 100, r.Float64() * 100}
 }
 
-func (t *traits) drawHair(r dice, soft float64) {
+func (t *traits) drawHair(r dice, soft, dark, fold float64) {
 	switch {
+	case dark > .6 && r.chance(.5):
+		t.style = pick(r, cropped, curly, curly)
+	case fold > 0:
+		t.style = pick(r, parted, swept, bob, long, bun, cropped)
 	case soft < .45:
 		t.style = pick(r, shaved, cropped, cropped, parted, parted, swept, curly)
 	case soft < .6:
@@ -159,8 +213,8 @@ func (t *traits) drawHair(r dice, soft float64) {
 	if (t.style == bob || t.style == long) && r.chance(.35) {
 		t.fringe = r.within(3.5, .3, 3, 4.2)
 	}
-	if soft < .5 && r.chance(.55) {
-		t.beard, t.beardStyle = .5+.5*r.Float64(), r.IntN(4)
+	if soft < .5 && t.style < bob && r.chance(.55) {
+		t.beard, t.beardCut = .5+.5*r.Float64(), beardCut(r.IntN(4))
 	}
 }
 
@@ -175,9 +229,9 @@ func (t *traits) drawWardrobe(r dice, soft float64) {
 	palette := []vec{{.03, .06, .14}, {.30, .32, .34}, {.36, .05, .06}, {.03, .16, .12}, {.55, .50, .42}, {.02, .02, .025}, {.10, .20, .36}, {.42, .22, .04}, {.22, .08, .22}, {.62, .62, .62}, {.05, .22, .26}}
 	i := r.IntN(len(palette))
 	t.cloth, t.cloth2 = palette[i], palette[(i+1+r.IntN(len(palette)-1))%len(palette)]
-	t.pattern = r.IntN(4)
+	t.pattern = pattern(r.IntN(4))
 	if r.chance(.25 + .2*t.age) {
-		t.glasses = 1 + r.IntN(2)
+		t.glasses = pick(r, roundGlasses, squareGlasses)
 	}
 	t.glassR = r.within(2.35, .15, 2.1, 2.7)
 	t.glassC = pick(r, vec{.012, .012, .014}, vec{.10, .04, .02}, vec{.02, .03, .08}, vec{.35, .32, .28})
@@ -187,7 +241,7 @@ func (t *traits) drawWardrobe(r dice, soft float64) {
 func (t *traits) derive() {
 	t.eye = vec{t.eyeX, 0, 7.05 - t.eyeDeep}
 	t.nosePeak = vec{0, t.noseY, t.noseZ}
-	t.noseRoot = vec{0, .9, 8.2 + t.ridge*.25}
+	t.noseRoot = vec{0, .9, 7.95 + t.ridge*.45}
 	t.eyeSin, t.eyeCos = math.Sincos(t.eyeTilt)
 }
 
