@@ -13,7 +13,8 @@ import (
 // commands is the whole command line, in the order of the list.
 func commands() []command {
 	return []command{
-		verifyCommand(), detectCommand(), evalCommand(),
+		verifyCommand(), detectCommand(), evalCommand(), benchCommand(),
+		enrolCommand(), identifyCommand(), usersCommand(), doctorCommand(),
 		modelsCommand(), probeCommand(),
 	}
 }
