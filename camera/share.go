@@ -4,13 +4,20 @@ import (
 	"context"
 	"image"
 	"sync"
+	"time"
 )
 
+// stale is the age from which a frame that one reader had is too old for
+// another who asks now.
+const stale = 100 * time.Millisecond
+
 // Shared lets several readers have the frames of one source: the decisions at
-// a door, a preview, a picture asked for by the API. Each frame is copied once,
-// and only while somebody reads. Make one with Share.
+// a door, a preview, a picture asked for by the API. The source is asked for a
+// frame when a reader asks, so that none is decoded in vain, and each is copied
+// once. Make one with Share.
 type Shared struct {
-	src Source
+	src   Source
+	asked chan struct{} // holds a token when wanted or readers changed
 
 	mu      sync.Mutex // protects the fields below
 	latest  *shot      // nil before the first
@@ -18,6 +25,7 @@ type Shared struct {
 	count   uint64     // frames of the source so far, handed out or dropped
 	spare   []*image.YCbCr
 	readers int
+	wanted  bool          // a reader waits for a frame
 	wake    chan struct{} // closed and replaced at each frame and at the end
 	err     error         // why Run ended
 }
@@ -25,18 +33,20 @@ type Shared struct {
 // shot is a frame that readers hold.
 type shot struct {
 	Frame
-	holders int // readers, and one for being the latest
+	at      time.Time // of publication
+	holders int       // readers, and one for being the latest
 }
 
 // Share takes over src. The caller runs Run and closes src after it.
 func Share(src Source) *Shared {
-	return &Shared{src: src, wake: make(chan struct{})}
+	return &Shared{src: src, asked: make(chan struct{}, 1), wake: make(chan struct{})}
 }
 
 // Run reads the source until ctx ends or the source does, and then ends all
 // readers with that error. Without Run no reader gets a frame.
 func (s *Shared) Run(ctx context.Context) error {
 	for {
+		s.awaitDemand(ctx)
 		f, err := s.src.Next(ctx)
 		if err != nil {
 			s.mu.Lock()
@@ -49,6 +59,33 @@ func (s *Shared) Run(ctx context.Context) error {
 			f.Image = copyFrame(into, f.Image)
 			s.publish(f)
 		}
+	}
+}
+
+// awaitDemand waits until a reader waits. While there is no reader at all the
+// source is read on, so that its state stays true.
+func (s *Shared) awaitDemand(ctx context.Context) {
+	for {
+		s.mu.Lock()
+		now := s.wanted || s.readers == 0
+		s.wanted = false
+		s.mu.Unlock()
+		if now {
+			return
+		}
+		select {
+		case <-s.asked:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// ask makes Run look at wanted and readers again.
+func (s *Shared) ask() {
+	select {
+	case s.asked <- struct{}{}:
+	default:
 	}
 }
 
@@ -70,7 +107,7 @@ func (s *Shared) publish(f Frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.release(s.latest)
-	s.latest = &shot{Frame: f, holders: 1}
+	s.latest = &shot{Frame: f, at: time.Now(), holders: 1}
 	close(s.wake)
 	s.wake = make(chan struct{})
 }
@@ -118,6 +155,7 @@ type reader struct {
 
 // Next waits for a frame that this reader has not had.
 func (r *reader) Next(ctx context.Context) (Frame, error) {
+	r.skipStale()
 	for {
 		f, wake, err := r.take()
 		if wake == nil {
@@ -128,6 +166,17 @@ func (r *reader) Next(ctx context.Context) (Frame, error) {
 		case <-ctx.Done():
 			return Frame{}, ctx.Err()
 		}
+	}
+}
+
+// skipStale passes over a frame that was published too long ago. It is called
+// once a Next, so that whatever comes while waiting is taken, however slow.
+func (r *reader) skipStale() {
+	s := r.shared
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.latest != nil && time.Since(s.latest.at) > stale {
+		r.last = max(r.last, s.latest.Seq)
 	}
 }
 
@@ -143,6 +192,8 @@ func (r *reader) take() (Frame, <-chan struct{}, error) {
 		if s.err != nil {
 			return Frame{}, nil, s.err
 		}
+		s.wanted = true
+		s.ask()
 		return Frame{}, s.wake, nil
 	}
 	s.release(r.held)
@@ -168,5 +219,6 @@ func (r *reader) Close() error {
 	s.release(r.held)
 	r.held = nil
 	s.readers--
+	s.ask()
 	return nil
 }

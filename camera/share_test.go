@@ -63,6 +63,33 @@ func TestReadersHaveTheSameFrames(t *testing.T) {
 	})
 }
 
+// A source is not read ahead of its readers, and none of them gets a frame that
+// another one had long ago.
+func TestSharedReadsOnDemand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &device{frames: 1000}
+		s := sharing(t, d)
+		a, b := s.Reader(), s.Reader()
+		defer a.Close()
+		defer b.Close()
+		time.Sleep(10 * time.Second)
+		if d.seq > 1 { // one may be under way from before there were readers
+			t.Errorf("%d frames were read while nobody asked", d.seq)
+		}
+		if _, err := a.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		f, err := b.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if age := time.Since(f.Time); age > 100*time.Millisecond {
+			t.Errorf("frame is %v old", age)
+		}
+	})
+}
+
 func TestSnapshotIsTheCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sharing(t, &device{frames: 1000})
