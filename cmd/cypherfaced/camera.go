@@ -126,8 +126,12 @@ func (e *eyes) state() (words, fault string) {
 	return words, fault
 }
 
-// Snapshot waits for the next frame and copies it.
+// Snapshot waits for the next frame and copies it. A camera that is broken is not
+// waited for.
 func (e *eyes) Snapshot(ctx context.Context) (image.Image, error) {
+	if s := e.camera.State(); s.Status == camera.StatusFault {
+		return nil, fmt.Errorf("take a picture: %w", s.Err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, snapshotLimit)
 	defer cancel()
 	reader := e.shared.Reader()

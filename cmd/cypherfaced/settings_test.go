@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+const sample = "../../systemd/cypherfaced.conf"
+
+// The sample file is the manual: it names every setting with its default, and
+// works when all its lines count.
+func TestTheSampleFileNamesEverySetting(t *testing.T) {
+	raw, err := os.ReadFile(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	setting := regexp.MustCompile(`(?m)^#([a-z-]+) = ?(.*)$`)
+	shown := map[string]string{}
+	for _, m := range setting.FindAllStringSubmatch(string(raw), -1) {
+		shown[m[1]] = m[2]
+	}
+	var s settings
+	s.flags().VisitAll(func(f *flag.Flag) {
+		if value, ok := shown[f.Name]; !ok || value != f.DefValue {
+			t.Errorf("%s: the sample says %q (there: %v), the default is %q", f.Name, value, ok, f.DefValue)
+		}
+		delete(shown, f.Name)
+	})
+	if len(shown) > 0 {
+		t.Errorf("unknown in the sample: %v", shown)
+	}
+	active := setting.ReplaceAllString(string(raw), "$1 = $2")
+	if err := applyLines(s.flags(), strings.NewReader(active), nil); err != nil {
+		t.Errorf("with all lines active: %v", err)
+	}
+	if _, err := parseSettings([]string{"--config", sample}, io.Discard); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFlagsWinOverTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "conf")
+	write(t, path, "# a comment\n\n listen = 127.0.0.1:1 \ncamera=none:\ndrain = 3s\nlog-level = debug\n")
+	s, err := parseSettings([]string{"--config", path, "--listen", "127.0.0.1:2"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.listen != "127.0.0.1:2" || s.camera != "none:" || s.drain != 3*time.Second || s.logLevel.String() != "DEBUG" || s.data != "data" {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestSettingsThatCannotWork(t *testing.T) {
+	dir := t.TempDir()
+	file := func(lines string) []string {
+		path := filepath.Join(dir, "conf")
+		write(t, path, lines)
+		return []string{"--config", path}
+	}
+	tests := []struct {
+		name string
+		args func() []string
+		says string
+	}{
+		{"unknown flag", func() []string { return []string{"--lisen", "x"} }, "--help"},
+		{"argument", func() []string { return []string{"start"} }, `"start"`},
+		{"no port", func() []string { return []string{"--listen", "localhost"} }, "listen"},
+		{"no folder", func() []string { return []string{"--data", ""} }, "data"},
+		{"bad URL", func() []string { return []string{"--url", "box.example"} }, "http://"},
+		{"URL with a path", func() []string { return []string{"--url", "http://box/api"} }, "http://"},
+		{"short life", func() []string { return []string{"--upload-life", "1ms"} }, "upload-life"},
+		{"negative drain", func() []string { return []string{"--drain", "-1s"} }, "drain"},
+		{"missing file", func() []string { return []string{"--config", dir + "/none"} }, "none"},
+		{"unknown setting", func() []string { return file("\nlisen = x\n") }, `line 2: there is no setting "lisen"`},
+		{"config in the file", func() []string { return file("config = x") }, "no setting"},
+		{"no value", func() []string { return file("listen") }, "line 1: want name = value"},
+		{"twice", func() []string { return file("drain = 1s\ndrain = 2s") }, "line 2: drain is set twice"},
+		{"mistyped", func() []string { return file("drain = long") }, "line 1: drain"},
+		{"mistyped, but overruled", func() []string { return file("lisen = x\n") }, "lisen"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parseSettings(tt.args(), io.Discard)
+			if err == nil || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("got %v, want it to say %q", err, tt.says)
+			}
+		})
+	}
+}
+
+func TestHelpGoesOut(t *testing.T) {
+	var out bytes.Buffer
+	if _, err := parseSettings([]string{"--help"}, &out); !errors.Is(err, errHelp) {
+		t.Errorf("got %v", err)
+	}
+	for _, want := range []string{"usage: cypherfaced", "-camera", "-config"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %s", want, &out)
+		}
+	}
+}
+
+func TestLocalAddresses(t *testing.T) {
+	for address, want := range map[string]bool{
+		"127.0.0.1:80": true, "localhost:80": true, "[::1]:80": true, ":80": false, "0.0.0.0:80": false, "192.168.1.5:80": false, "x": false,
+	} {
+		if local(address) != want {
+			t.Errorf("%s: %v", address, !want)
+		}
+	}
+}
+
+func FuzzSettingsFile(f *testing.F) {
+	raw, err := os.ReadFile(sample)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, s := range []string{string(raw), "listen = x", "a=b\nc", "drain = 1s\r\n", "= =", "\x00"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, lines string) {
+		var s settings
+		_ = applyLines(s.flags(), strings.NewReader(lines), nil) // must not panic
+	})
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
