@@ -71,8 +71,13 @@ func Peer(own uint32) func(context.Context, net.Conn) context.Context {
 			c.Close()
 			return ctx
 		}
-		return context.WithValue(ctx, peerKey{}, uid)
+		return AsPeer(ctx, uid)
 	}
+}
+
+// AsPeer is the context of a call to Control by a user of the box.
+func AsPeer(ctx context.Context, uid uint32) context.Context {
+	return context.WithValue(ctx, peerKey{}, uid)
 }
 
 // peerUID asks the kernel who connected.

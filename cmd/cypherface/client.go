@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/cypherface/edge/engine/tflite"
+	"github.com/cypherface/edge/internal/api"
+	"github.com/cypherface/edge/internal/auth"
+	"github.com/cypherface/edge/internal/verify"
+	"github.com/cypherface/edge/models"
+	"github.com/cypherface/edge/store"
+	"github.com/cypherface/edge/store/bolt"
+)
+
+// boxFlags say which box a command is about.
+type boxFlags struct{ data, packs *string }
+
+func addBoxFlags(fs *flag.FlagSet, t *terminal) boxFlags {
+	dir := t.getenv("CYPHERFACE_DATA")
+	if dir == "" {
+		dir = "data"
+	}
+	return boxFlags{
+		data:  fs.String("data", dir, "`folder` of the box's data; $CYPHERFACE_DATA names another default"),
+		packs: fs.String("packs", "", "`folder` of the packs, where no box is running"),
+	}
+}
+
+// A client speaks the API as an operator of the box: through the control socket
+// of the daemon, or where none runs, by opening the data itself.
+type client struct {
+	http  http.Client
+	close []func() error
+}
+
+// connect reaches the box. recognise says that faces will be recognised, which
+// takes the networks where no daemon has them loaded.
+func (f boxFlags) connect(ctx context.Context, t *terminal, recognise bool) (*client, error) {
+	path := filepath.Join(*f.data, "control.sock")
+	conn, err := net.Dial("unix", path)
+	switch {
+	case err == nil:
+		conn.Close()
+		return socketClient(path), nil
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("reach the box: %w (run this as the user of the box: sudo -u cypherface cypherface …)", err)
+	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("reach the box: %w", err)
+	}
+	c, err := f.open(ctx, t, recognise)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reach the box: there is none in %s (cypherfaced --data %s starts one; --data DIR names another)", *f.data, *f.data)
+	}
+	return c, err
+}
+
+// socketClient speaks to a daemon through its control socket.
+func socketClient(path string) *client {
+	return &client{http: http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		},
+	}}}
+}
+
+// open serves the API in this process.
+func (f boxFlags) open(ctx context.Context, t *terminal, recognise bool) (_ *client, err error) {
+	c := &client{}
+	defer func() {
+		if err != nil {
+			c.Close()
+		}
+	}()
+	s, err := bolt.Open(bolt.Path(*f.data, store.Sandbox), bolt.Options{Environment: store.Sandbox, MustExist: true})
+	if err != nil {
+		return nil, err
+	}
+	c.close = append(c.close, s.Close)
+	conf := api.Config{Store: s, Status: func() api.Status { return api.Status{Camera: "none", Reason: "no daemon is running"} }}
+	if conf.Authority, err = auth.Open(ctx, s, nil); err != nil {
+		return nil, err
+	}
+	if recognise {
+		pack, err := models.Default(models.Root(*f.packs, t.getenv))
+		if err != nil {
+			return nil, err
+		}
+		if err := tflite.ProbeOnce(ctx, "", pack); err != nil {
+			return nil, err
+		}
+		e, networks, err := tflite.OpenEngine(pack, tflite.Options{})
+		if err != nil {
+			return nil, err
+		}
+		c.close = append(c.close, networks.Close)
+		service, err := verify.New(ctx, verify.Config{Store: s, Engine: e, Calibration: &pack.Calibration})
+		if err != nil {
+			return nil, err
+		}
+		c.close = append(c.close, func() error { service.Close(); return nil })
+		conf.Verifier, conf.Detector = service, e
+	}
+	a, err := api.New(conf)
+	if err != nil {
+		return nil, err
+	}
+	c.close = append(c.close, func() error { a.Close(); return nil })
+	c.http.Transport = inProcess{a.Control()}
+	return c, nil
+}
+
+// Close lets go of the box.
+func (c *client) Close() error {
+	var errs []error
+	for len(c.close) > 0 {
+		last := len(c.close) - 1
+		errs = append(errs, c.close[last]())
+		c.close = c.close[:last]
+	}
+	return errors.Join(errs...)
+}
+
+// call sends a request and reads the answer into out. An answer that is no
+// success is an error in the words of the API.
+func (c *client) call(ctx context.Context, method, path string, body any, out any) error {
+	contentType := "application/json"
+	var r io.Reader = http.NoBody
+	switch body := body.(type) {
+	case nil:
+	case *pictures:
+		r, contentType = &body.body, body.contentType
+	default:
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		r = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://box"+path, r)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", contentType)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask the box: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 400 {
+		return refusal(resp)
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("read the box's answer: %w", err)
+	}
+	return nil
+}
+
+// refusal puts the error body of the API into a line.
+func refusal(resp *http.Response) error {
+	var body struct {
+		Message string `json:"message"`
+		Details []struct{ Field, Issue string }
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil || body.Message == "" {
+		return fmt.Errorf("the box answered %s", resp.Status)
+	}
+	var details []string
+	for _, d := range body.Details {
+		details = append(details, d.Field+" "+d.Issue)
+	}
+	if len(details) > 0 {
+		body.Message += " (" + strings.Join(details, ", ") + ")"
+	}
+	return errors.New(body.Message)
+}
+
+// pictures is a form with files in the field image.
+type pictures struct {
+	body        bytes.Buffer
+	contentType string
+}
+
+func readPictures(files []string, fields map[string]string) (*pictures, error) {
+	p := &pictures{}
+	w := multipart.NewWriter(&p.body)
+	for name, value := range fields {
+		if err := w.WriteField(name, value); err != nil {
+			return nil, err
+		}
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		part, err := w.CreateFormFile("image", "image") // the name is nobody's business
+		if err != nil {
+			return nil, err
+		}
+		if _, err := part.Write(b); err != nil {
+			return nil, err
+		}
+	}
+	p.contentType = w.FormDataContentType()
+	return p, w.Close()
+}
+
+// inProcess is an http.RoundTripper that calls a handler.
+type inProcess struct{ handler http.Handler }
+
+func (t inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
+	w := &answer{header: http.Header{}, status: http.StatusOK}
+	t.handler.ServeHTTP(w, req.WithContext(api.AsPeer(req.Context(), uint32(os.Getuid()))))
+	return &http.Response{
+		Status: fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)), StatusCode: w.status,
+		Header: w.header, Body: io.NopCloser(&w.body), Request: req,
+	}, nil
+}
+
+// answer collects what a handler writes.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (a *answer) Header() http.Header         { return a.header }
+func (a *answer) WriteHeader(status int)      { a.status = status }
+func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }

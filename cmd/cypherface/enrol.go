@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+func enrolCommand() command {
+	return command{
+		name: "enrol", args: "[flags] IMAGE…",
+		summary: "give a person a face the box knows",
+		help: `Registers a person and enrols the face in one to ten images of it; several, in
+different light and from slightly different sides, make recognition better.
+With --user the person is known already, and the images replace those of before
+(--add: join them). With --camera the box's camera is the image.
+
+  cypherface enrol --name "Ada Lovelace" --email ada@example.org a.jpg b.jpg
+  cypherface enrol --name "Ada Lovelace" --email ada@example.org --camera
+  cypherface enrol --user 5f0c0ffee0c0ffee0c0ffee0 --add c.jpg
+`,
+		run: runEnrol,
+	}
+}
+
+// enrolment is the answer of enrol.
+type enrolment struct {
+	UserID      string   `json:"userId"`
+	Images      int      `json:"images"` // that the template is made of
+	Faces       int      `json:"faces"`  // in the image that had most
+	Warnings    []string `json:"warnings,omitempty"`
+	DuplicateOf string   `json:"possibleDuplicateOf,omitempty"`
+}
+
+func runEnrol(ctx context.Context, t *terminal, args []string) error {
+	fs, asJSON := enrolCommand().flags(t)
+	box := addBoxFlags(fs, t)
+	name := fs.String("name", "", "first and last `name` of a new person")
+	email := fs.String("email", "", "e-mail `address` of a new person")
+	phone := fs.String("phone", "", "phone `number` of a new person")
+	external := fs.String("external-id", "", "your own `id` of a new person")
+	user := fs.String("user", "", "`id` of a person who is registered already")
+	add := fs.Bool("add", false, "keep the images of earlier enrolments")
+	camera := fs.Bool("camera", false, "enrol whom the box's camera sees")
+	files, err := parse(t, fs, args)
+	if err != nil {
+		return err
+	}
+	if *camera == (len(files) > 0) || (*user == "") == (*name == "") {
+		fs.Usage()
+		return errUsage
+	}
+	var images any = map[string]string{"source": "camera"}
+	if !*camera {
+		if images, err = readPictures(files, map[string]string{"add": fmt.Sprint(*add)}); err != nil {
+			return err
+		}
+	}
+	c, err := box.connect(ctx, t, true)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	id := *user
+	if id == "" {
+		first, last, _ := cutLast(*name)
+		if id, err = c.register(ctx, map[string]string{
+			"firstname": first, "lastname": last, "email": *email, "phone": *phone, "externalId": *external,
+		}); err != nil {
+			return err
+		}
+	}
+	var e enrolment
+	if err := c.call(ctx, "POST", "/control/enrol/"+id, images, &e); err != nil {
+		if *user == "" { // so that the same line may be tried again
+			err = errors.Join(err, c.call(context.WithoutCancel(ctx), "DELETE", "/users/"+id, nil, &struct{}{}))
+		}
+		return err
+	}
+	if *asJSON {
+		return printJSON(t.out, e)
+	}
+	fmt.Fprintf(t.out, "enrolled  %s  from %d image%s\n", e.UserID, e.Images, plural(e.Images))
+	if len(e.Warnings) > 0 {
+		fmt.Fprintf(t.out, "could be better: %s\n", strings.Join(e.Warnings, ", "))
+	}
+	if e.DuplicateOf != "" {
+		fmt.Fprintf(t.out, "looks like %s, who is enrolled already (cypherface users show %s)\n", e.DuplicateOf, e.DuplicateOf)
+	}
+	return nil
+}
+
+// register makes a person and returns the id.
+func (c *client) register(ctx context.Context, fields map[string]string) (string, error) {
+	var out struct{ UserID string }
+	err := c.call(ctx, "POST", "/register/", fields, &out)
+	return out.UserID, err
+}
+
+// cutLast splits a name before its last word.
+func cutLast(name string) (first, last string, found bool) {
+	name = strings.TrimSpace(name)
+	i := strings.LastIndexByte(name, ' ')
+	if i < 0 {
+		return name, "", false
+	}
+	return strings.TrimSpace(name[:i]), name[i+1:], true
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
+}
