@@ -100,8 +100,7 @@ func (f *floatImage) nrgba() *image.NRGBA {
 	return out
 }
 
-// The transfer of sRGB, taken as the power 2.2, between code values and light.
-const gamma = 2.2
-
-func toLinear(code float64) float64 { return math.Pow(code/255, gamma) }
-func toCode(light float64) float64  { return 255 * math.Pow(min(max(light, 0), 1), 1/gamma) }
+// The transfer of sRGB between code values and light, taken as a square: within
+// five hundredths of the standard's curve, and quick.
+func toLinear(code float64) float64 { return code / 255 * (code / 255) }
+func toCode(light float64) float64  { return 255 * math.Sqrt(min(max(light, 0), 1)) }
