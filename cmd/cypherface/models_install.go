@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/engine/tflite"
 	"github.com/cypherface/edge/models"
 	"github.com/cypherface/edge/models/convert"
@@ -353,18 +354,26 @@ converter, of the pre-processing (count "preprocessing" up), or of a source.
 		if *calibration != "" {
 			return models.PinCalibration(rest[0], *calibration)
 		}
-		find := models.Folders(append(from, filepath.Dir(rest[0]))...)
-		m, err := models.Pin(ctx, rest[0], find, tflite.Answers)
-		if err != nil {
-			return err
-		}
-		if *asJSON {
-			return printJSON(t.out, m)
-		}
-		fmt.Fprintf(t.out, "%s: space %s, golden mates %.4f, strangers %.4f\n", rest[0], m.Space, m.Golden.Mates, m.Golden.Strangers)
-		return nil
+		return pinPack(ctx, t, rest[0], from, *asJSON)
 	}
 	return c
+}
+
+func pinPack(ctx context.Context, t *terminal, path string, from []string, asJSON bool) error {
+	before, _ := os.ReadFile(path)
+	m, err := models.Pin(ctx, path, models.Folders(append(from, filepath.Dir(path))...), tflite.Answers)
+	if err != nil {
+		return err
+	}
+	old, err := models.ParseManifest(before)
+	if err == nil && old.Space == m.Space && engine.Compare(old.Golden.Vector(), m.Golden.Vector()) < 0.9999 {
+		fmt.Fprintf(t.err, "%s: the golden template moved (or its image changed): where boxes use this pack already, count preprocessing up, so that it gets a new space\n", path)
+	}
+	if asJSON {
+		return printJSON(t.out, m)
+	}
+	fmt.Fprintf(t.out, "%s: space %s, golden mates %.4f, strangers %.4f\n", path, m.Space, m.Golden.Mates, m.Golden.Strangers)
+	return nil
 }
 
 // folders is a flag that may be given several times.
