@@ -27,7 +27,9 @@
 // An empty file, a file of something else and a file that was cut short are
 // refused, a damaged page is an error (store.ErrDamaged) and not a panic. Values
 // whose bytes flip on the disk are noticed by a store.Sealer that authenticates
-// them, not here. The file grows and does not shrink.
+// them, not here. Two kinds of damage bbolt takes for truth: without its newest
+// meta page it is back at the commit before, and a page header with a wrong
+// overflow has it free pages in use. The file grows and does not shrink.
 package bolt
 
 import (
