@@ -179,7 +179,8 @@ func compare(t testing.TB, s *source, out ref, got []float64) {
 }
 
 // wellFormed checks what the runtime relies on: tensors are computed once and
-// before they are read, constants have the size of their shape.
+// before they are read, constants have the size of their shape, and XNNPACK takes
+// every operator.
 func wellFormed(t testing.TB, n *network) {
 	t.Helper()
 	known := map[int]bool{n.input: true}
@@ -193,6 +194,7 @@ func wellFormed(t testing.TB, n *network) {
 		}
 	}
 	for _, s := range n.steps {
+		accepted(t, n, s)
 		for _, in := range s.inputs {
 			if !known[in] {
 				t.Errorf("operator %s reads tensor %d before it is computed", s.code, in)
