@@ -98,18 +98,21 @@ func rank(p *Pack) int {
 }
 
 // Default opens the pack to use: the one chosen with [Use], else standard,
-// else basic, else any. A chosen pack that cannot be opened is an error:
-// another pack's templates live in another space, so falling back in silence
-// would turn everyone away.
+// else basic, else any. A pack that should be used and cannot be opened is an
+// error: another pack's templates live in another space, so falling back in
+// silence would turn everyone away.
 func Default(root string) (*Pack, error) {
 	name, err := Chosen(root)
 	if err != nil {
 		return nil, err
 	}
+	if name == "" {
+		name = preferred(root)
+	}
 	if name != "" {
 		p, err := Open(filepath.Join(root, name))
 		if err != nil {
-			return nil, fmt.Errorf("open the pack in use: %w (cypherface models use NAME chooses another)", err)
+			return nil, fmt.Errorf("open the pack in use: %w (cypherface models import or pull mends it, models use NAME chooses another)", err)
 		}
 		return p, nil
 	}
@@ -121,6 +124,16 @@ func Default(root string) (*Pack, error) {
 		return nil, err
 	}
 	return nil, fmt.Errorf("open pack in %s: %w (make setup installs one, or: cypherface models pull standard)", root, ErrNoPack)
+}
+
+// preferred names the best known pack that root has a folder of, "" for none.
+func preferred(root string) string {
+	for _, name := range preference {
+		if _, err := os.Lstat(filepath.Join(root, name)); err == nil {
+			return name
+		}
+	}
+	return ""
 }
 
 // Chosen returns the name recorded by [Use], "" where nobody chose.

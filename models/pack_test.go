@@ -180,12 +180,18 @@ func TestDefault(t *testing.T) {
 	want("basic")
 	writePack(t, root, "standard", "")
 	want("standard")
+
+	// One that should be used and is broken is not replaced in silence.
+	os.Rename(filepath.Join(root, "standard", "embed.tflite"), filepath.Join(root, "aside"))
+	if p, err := models.Default(root); err == nil || !strings.Contains(err.Error(), "standard") {
+		t.Errorf("got %v, %v, want an error about standard", p, err)
+	}
 	if err := models.Use(root, "mine"); err != nil {
 		t.Fatal(err)
 	}
 	want("mine")
 
-	// A chosen pack that is broken is not replaced in silence by another.
+	// Nor is a chosen one.
 	os.Remove(filepath.Join(root, "mine", "embed.tflite"))
 	if p, err := models.Default(root); err == nil || !strings.Contains(err.Error(), "models use") {
 		t.Errorf("got %v, %v, want an error with a hint", p, err)
