@@ -57,7 +57,7 @@ func (f boxFlags) connect(ctx context.Context, t *terminal, recognise bool) (*cl
 		conn.Close()
 		return socketClient(path), nil
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("reach the box: %w (run this as the user of the box: sudo -u cypherface cypherface …)", err)
+		return nil, fmt.Errorf("reach the box: %w (run this as the user of the box, or as root: sudo cypherface …)", err)
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("reach the box: %w", err)
 	}

@@ -158,7 +158,7 @@ func (c checkup) folder() finding {
 	case errors.Is(err, fs.ErrNotExist):
 		return finding{what, note, c.data + " is not there yet", "cypherfaced --data " + c.data + " makes it at its first start"}
 	case err != nil:
-		return finding{what, broken, err.Error(), "run this as the user of the box: sudo -u cypherface cypherface doctor"}
+		return finding{what, broken, err.Error(), "run this as the user of the box, or as root: sudo cypherface doctor"}
 	case !st.IsDir():
 		return finding{what, broken, c.data + " is not a folder", "name another with --data DIR"}
 	case st.Mode().Perm()&0o077 != 0:
@@ -225,7 +225,7 @@ func (c checkup) daemon() finding {
 	const what = "box"
 	conn, err := net.DialTimeout("unix", filepath.Join(c.data, "control.sock"), 2*time.Second)
 	if errors.Is(err, fs.ErrPermission) {
-		return finding{what, broken, "its control socket is not for this user", "run this as the user of the box: sudo -u cypherface cypherface doctor"}
+		return finding{what, broken, "its control socket is not for this user", "run this as the user of the box, or as root: sudo cypherface doctor"}
 	} else if err != nil {
 		return finding{what, note, "not running on " + c.data, "systemctl start cypherfaced, or make run"}
 	}

@@ -28,6 +28,10 @@ type identification struct {
 	Threshold  float64 `json:"threshold"`
 	Gallery    int     `json:"gallery"`
 	Faces      int     `json:"faces"`
+	Candidates []struct {
+		UserID     string  `json:"userId"`
+		Similarity float64 `json:"similarity"`
+	} `json:"candidates"` // all at or above the threshold
 }
 
 func runIdentify(ctx context.Context, t *terminal, args []string) error {
@@ -69,6 +73,11 @@ func runIdentify(ctx context.Context, t *terminal, args []string) error {
 		err = printJSON(t.out, found)
 	case found.Match:
 		_, err = fmt.Fprintf(t.out, "%s  %s  similarity %.1f (%.1f is enough)\n", found.Name, found.UserID, found.Similarity, found.Threshold)
+	case len(found.Candidates) > 1:
+		_, err = fmt.Fprintf(t.out, "nobody: %d people resemble the face\n", len(found.Candidates))
+		for _, c := range found.Candidates {
+			fmt.Fprintf(t.out, "  %s  similarity %.1f\n", c.UserID, c.Similarity)
+		}
 	default:
 		_, err = fmt.Fprintf(t.out, "nobody of %d  similarity %.1f (%.1f is enough)\n", found.Gallery, found.Similarity, found.Threshold)
 	}

@@ -148,8 +148,12 @@ func (e *eyes) Snapshot(ctx context.Context) (image.Image, error) {
 // demoDriver opens the demo camera, whose clips are kept in a folder.
 func demoDriver(dir string, log *slog.Logger) camera.Driver {
 	return func(ctx context.Context, u *url.URL) (camera.Source, error) {
+		told := time.Now()
 		demo, err := synthface.OpenDemo(ctx, dir, u.Query(), synthface.DemoOptions{Log: log, Progress: func(ready, total int) {
-			log.Info("demo people are being drawn", "clips", ready, "of", total)
+			if time.Since(told) > 2*time.Second { // clips of an earlier start come at once
+				log.Info("demo people are being drawn", "clips", ready, "of", total)
+				told = time.Now()
+			}
 		}})
 		if errors.Is(err, synthface.ErrQuery) {
 			return nil, &camera.Fault{Op: "open", Subject: u.Redacted(), Err: fmt.Errorf("%w: %w", camera.ErrURL, err)}

@@ -111,7 +111,10 @@ func (a *API) identify(c *call) error {
 		candidates[i] = candidate{found.Person, round(found.Similarity)}
 	}
 	message := "Face identified."
-	if !res.Match {
+	switch {
+	case !res.Match && len(candidates) > 1:
+		message = "Several users resemble the face; none was identified."
+	case !res.Match:
 		message = "Nobody was identified."
 	}
 	return c.reply(http.StatusOK, struct {
