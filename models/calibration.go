@@ -14,7 +14,8 @@ import (
 // All methods work on a cautious curve: the upper 95 % confidence limit of
 // each measured FMR, never below 3/ImpostorPairs (the rule of three: seeing no
 // false match among N pairs only shows that the rate is below 3/N). Between
-// points log FMR is linear in the score.
+// points log FMR is linear in the score. Pairs count as independent; where all
+// pairs of few people were compared the true interval is wider.
 //
 // The zero value knows nothing: its FMR is 1 and no threshold is supported.
 type Calibration struct {
