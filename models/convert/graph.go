@@ -34,8 +34,6 @@ const (
 // extent is the shape of a value: height, width, channels. The batch is one.
 type extent struct{ h, w, c int }
 
-func (e extent) elements() int { return e.h * e.w * e.c }
-
 // valid reports whether the extent is positive and within maxElements.
 func (e extent) valid() bool {
 	const most = 1 << 16 // keeps the products below within 64 bits

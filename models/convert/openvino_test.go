@@ -14,7 +14,7 @@ import (
 // same is a walk that keeps the size with a 3×3 kernel.
 var same = walk{stride: 1, dilation: 1, before: 1, after: 1}
 
-var plain = walk{stride: 1, dilation: 1}
+var plain = every(1)
 
 // sources are networks that use every supported layer, each in the surroundings
 // that matter for how it is converted.
@@ -26,15 +26,19 @@ var sources = []struct {
 	{"convolution", func(s *source, x ref) ref { return s.convolution(x, 5, 3, plain) }, "CONV_2D"},
 	{"convolution, same", func(s *source, x ref) ref { return s.convolution(x, 5, 3, same) }, "CONV_2D"},
 	{"convolution, padded to one side", func(s *source, x ref) ref {
-		return s.convolution(x, 5, 3, walk{2, 1, 1, 1})
+		return s.convolution(x, 5, 3, walk{stride: 2, dilation: 1, before: 1, after: 1})
 	}, "PAD CONV_2D"},
-	{"convolution, dilated", func(s *source, x ref) ref { return s.convolution(x, 5, 3, walk{1, 2, 2, 2}) }, "CONV_2D"},
+	{"convolution, dilated", func(s *source, x ref) ref {
+		return s.convolution(x, 5, 3, walk{stride: 1, dilation: 2, before: 2, after: 2})
+	}, "CONV_2D"},
+	{"convolution, wide", func(s *source, x ref) ref { return s.convolution(x, 5, 2, walk{stride: 1, dilation: 1, extra: 2}) }, "CONV_2D"},
+	{"depthwise, wide", func(s *source, x ref) ref { return s.groups(x, 2, walk{stride: 1, dilation: 1, extra: 1}) }, "DEPTHWISE_CONV_2D"},
 	{"bias", func(s *source, x ref) ref { return s.add(s.convolution(x, 5, 3, same)) }, "CONV_2D"},
 	{"batch normalisation", func(s *source, x ref) ref {
 		return s.add(s.multiply(s.add(s.convolution(x, 5, 3, same))))
 	}, "CONV_2D"},
 	{"depthwise", func(s *source, x ref) ref { return s.add(s.groups(x, 3, same)) }, "DEPTHWISE_CONV_2D"},
-	{"depthwise, strided", func(s *source, x ref) ref { return s.groups(x, 3, walk{2, 1, 1, 1}) }, "PAD DEPTHWISE_CONV_2D"},
+	{"depthwise, strided", func(s *source, x ref) ref { return s.groups(x, 3, walk{stride: 2, dilation: 1, before: 1, after: 1}) }, "PAD DEPTHWISE_CONV_2D"},
 	{"depthwise over the image", func(s *source, x ref) ref {
 		return s.prelu(s.add(s.groups(x, 12, plain)))
 	}, "MUL MEAN ADD PRELU RESHAPE"},
@@ -55,22 +59,46 @@ var sources = []struct {
 		return s.combine("Add", s.convolution(a, 6, 1, plain), s.convolution(a, 6, 1, plain), plus)
 	}, "CONV_2D CONV_2D CONV_2D ADD"},
 	{"affine last", func(s *source, x ref) ref { return s.add(s.multiply(s.pointwise("Sigmoid", x, logistic))) }, "LOGISTIC MUL ADD"},
+	{"affine with a zero, then zeros", func(s *source, x ref) ref {
+		x = s.channelwise("Multiply", x, []float64{0.5, 0, 2}, []int{1, 3, 1, 1}, times)
+		return s.convolution(s.add(x), 4, 3, same)
+	}, "MUL ADD CONV_2D"},
+	{"one number for all", func(s *source, x ref) ref {
+		x = s.channelwise("Multiply", x, []float64{1. / 64}, []int{1, 1, 1, 1}, times)
+		return s.channelwise("Add", x, []float64{-0.5}, []int{1}, plus)
+	}, "MUL ADD"},
+	{"affine that does nothing", func(s *source, x ref) ref {
+		x = s.channelwise("Multiply", s.prelu(x), []float64{1, 1, 1}, []int{3, 1, 1}, times)
+		return s.channelwise("Add", x, []float64{0}, []int{1}, plus)
+	}, "PRELU"},
+	{"nothing at all", func(s *source, x ref) ref {
+		return s.channelwise("Add", x, []float64{0}, []int{1}, plus)
+	}, "ADD"},
+	{"prelu of slope one", func(s *source, x ref) ref {
+		return s.channelwise("PReLU", s.convolution(x, 4, 3, same), []float64{1}, []int{1}, sloped)
+	}, "CONV_2D"},
+	{"prelu of slope zero", func(s *source, x ref) ref {
+		return s.channelwise("PReLU", s.convolution(x, 4, 3, same), []float64{0}, []int{1}, sloped)
+	}, "CONV_2D"},
+	{"prelu as numpy would", func(s *source, x ref) ref {
+		return s.channelwise("PReLU", x, []float64{-1, 0.25, 2}, []int{1, 3, 1, 1}, sloped)
+	}, "PRELU"},
 	{"relu", func(s *source, x ref) ref {
 		return s.pointwise("ReLU", s.convolution(x, 4, 3, same), rectified)
 	}, "CONV_2D"},
 	{"relu of a sum", func(s *source, x ref) ref {
 		return s.pointwise("ReLU", s.combine("Add", s.convolution(x, x.c, 3, same), x, plus), rectified)
 	}, "CONV_2D ADD"},
-	{"relu of a pool", func(s *source, x ref) ref { return s.pointwise("ReLU", s.pool("MaxPool", x, 2, 2), rectified) }, "MAX_POOL_2D RELU"},
+	{"relu of a pool", func(s *source, x ref) ref { return s.pointwise("ReLU", s.pool("MaxPool", x, 2, every(2)), rectified) }, "MAX_POOL_2D RELU"},
 	{"prelu", func(s *source, x ref) ref { return s.prelu(s.add(x)) }, "ADD PRELU"},
-	{"max pool", func(s *source, x ref) ref { return s.pool("MaxPool", x, 3, 2) }, "MAX_POOL_2D"},
-	{"average pool", func(s *source, x ref) ref { return s.pool("AvgPool", x, 2, 2) }, "AVERAGE_POOL_2D"},
-	{"average of the image", func(s *source, x ref) ref { return s.pool("AvgPool", x, 12, 12) }, "MEAN RESHAPE"},
+	{"max pool", func(s *source, x ref) ref { return s.pool("MaxPool", x, 3, every(2)) }, "MAX_POOL_2D"},
+	{"average pool", func(s *source, x ref) ref { return s.pool("AvgPool", x, 2, every(2)) }, "AVERAGE_POOL_2D"},
+	{"average of the image", func(s *source, x ref) ref { return s.pool("AvgPool", x, 12, every(12)) }, "MEAN RESHAPE"},
 	{"product", func(s *source, x ref) ref {
 		return s.combine("Multiply", x, s.convolution(x, x.c, 1, plain), times)
 	}, "CONV_2D MUL"},
 	{"squeeze and excite", func(s *source, x ref) ref {
-		y := s.pool("AvgPool", x, 12, 12)
+		y := s.pool("AvgPool", x, 12, every(12))
 		y = s.add(s.convolution(s.prelu(s.add(s.convolution(y, 2, 1, plain))), x.c, 1, plain))
 		return s.combine("Multiply", x, s.pointwise("Sigmoid", y, logistic), times)
 	}, "MEAN CONV_2D PRELU CONV_2D LOGISTIC MUL"},
@@ -115,7 +143,7 @@ func randomSource(seed uint64) (*source, ref) {
 	s := newSource(seed)
 	s.half = seed%2 == 1
 	size := 6 + s.rng.IntN(12)
-	x := s.parameter(1+s.rng.IntN(4), size, size)
+	x := s.parameter(1+s.rng.IntN(4), size, size+s.rng.IntN(3))
 	for range 4 + s.rng.IntN(10) {
 		x = s.randomLayer(x)
 	}
@@ -123,8 +151,8 @@ func randomSource(seed uint64) (*source, ref) {
 }
 
 func (s *source) randomLayer(x ref) ref {
-	w := walk{stride: 1 + s.rng.IntN(2), dilation: 1 + s.rng.IntN(2), before: s.rng.IntN(3), after: s.rng.IntN(3)}
-	fits := x.h > 2*w.dilation
+	w := walk{stride: 1 + s.rng.IntN(2), dilation: 1 + s.rng.IntN(2), before: s.rng.IntN(3), after: s.rng.IntN(3), extra: s.rng.IntN(2)}
+	fits := min(x.h, x.w) > 3*w.dilation
 	switch kind := s.rng.IntN(12); {
 	case kind < 2 && fits:
 		return s.convolution(x, 1+s.rng.IntN(8), 3, w)
@@ -132,10 +160,10 @@ func (s *source) randomLayer(x ref) ref {
 		return s.groups(x, 3, w)
 	case kind == 3:
 		return s.convolution(x, 1+s.rng.IntN(8), 1, plain)
-	case kind == 4 && x.h > 5:
-		return s.pool("MaxPool", x, 2+s.rng.IntN(2), 1+s.rng.IntN(2))
-	case kind == 5 && x.h > 5:
-		return s.pool("AvgPool", x, 2, 2)
+	case kind == 4 && min(x.h, x.w) > 5:
+		return s.pool("MaxPool", x, 2+s.rng.IntN(2), walk{stride: w.stride, dilation: 1, extra: w.extra})
+	case kind == 5 && min(x.h, x.w) > 5:
+		return s.pool("AvgPool", x, 2, walk{stride: w.stride, dilation: 1, extra: w.extra})
 	case kind == 6:
 		return s.prelu(x)
 	case kind == 7:
@@ -214,7 +242,7 @@ func wellFormed(t testing.TB, n *network) {
 func TestSameBytesEverywhere(t *testing.T) {
 	s, out := randomSource(7)
 	m := convertSource(t, s, out)
-	if got, want := fmt.Sprintf("%x", sha256.Sum256(m)), "fb408d7c9709b583ccea31e88d7d7eb53195bc2e06641118e7bc59b6ca367f3e"; got != want {
+	if got, want := fmt.Sprintf("%x", sha256.Sum256(m)), "46febbe5c51d9fd5792db4f6a46952f33b9377b5fb237d2a4be04f817765c9df"; got != want {
 		t.Errorf("the model's SHA-256 is %s, want %s", got, want)
 	}
 }
@@ -238,7 +266,7 @@ func TestOpenVINORefuses(t *testing.T) {
 	s := newSource(3)
 	x := s.parameter(3, 8, 8)
 	y := s.prelu(s.add(s.convolution(x, 4, 3, same)))
-	good, bin := s.finish(s.pool("MaxPool", y, 2, 2))
+	good, bin := s.finish(s.pool("MaxPool", s.pointwise("ReLU", y, rectified), 2, every(2)))
 	tests := []struct{ name, old, new, want string }{
 		{"no xml", "<net", "<<net", "read network: XML syntax error"},
 		{"old version", `version="11"`, `version="7"`, "IR version 7"},
@@ -260,7 +288,13 @@ func TestOpenVINORefuses(t *testing.T) {
 		{"three strides", `strides="1, 1"`, `strides="1, 1, 1"`, "not height and width"},
 		{"negative padding", `pads_begin="1, 1"`, `pads_begin="-1, 1"`, "padding of -1"},
 		{"unknown padding", `auto_pad="explicit"`, `auto_pad="guess"`, `padding by "guess"`},
-		{"large kernel", `kernel="2, 2"`, `kernel="9, 9"`, "larger than its input"},
+		{"large kernel", `kernel="2, `, `kernel="9, `, "larger than its input"},
+		{"pool of pixels", `kernel="2, 2"`, `kernel="1, 1"`, "pooling of single pixels"},
+		{"no kernel", `kernel="2, 2"`, ``, "kernel, stride or dilation of 0"},
+		{"two results", `type="ReLU"`, `type="Result"`, "several results"},
+		{"same id", `id="1" name`, `id="2" name`, "another layer has the same id"},
+		{"weights", `shape="4, 3, 3, 3"`, `shape="4, 9, 3"`, "the file states the shape"},
+		{"grouped", `type="Convolution"`, `type="GroupConvolution"`, "weights of shape [4 3 3 3] on 3 channels are not supported"},
 		{"rounding up", `rounding_type="floor"`, `rounding_type="ceil"`, `rounding by "ceil"`},
 		{"loop", `from-layer="0"`, `from-layer="8"`, "the layer depends on itself"},
 		{"missing layer", `from-layer="0"`, `from-layer="77"`, "one of them is missing"},
@@ -279,6 +313,22 @@ func TestOpenVINORefuses(t *testing.T) {
 				t.Errorf("error %q, want one with %q", err, tt.want)
 			}
 		})
+	}
+	for _, misfit := range []func(s *source, x ref) ref{
+		func(s *source, x ref) ref {
+			return s.channelwise("Add", x, make([]float64, 8), []int{1, 1, 1, 8}, plus)
+		},
+		func(s *source, x ref) ref { return s.channelwise("Multiply", x, make([]float64, 2), []int{2}, times) },
+		func(s *source, x ref) ref { return s.channelwise("PReLU", x, make([]float64, 8), []int{8, 1}, sloped) },
+		func(s *source, x ref) ref {
+			return s.channelwise("PReLU", x, make([]float64, 4), []int{1, 1, 1, 1, 4}, sloped)
+		},
+	} {
+		s := newSource(4)
+		xml, bin := s.finish(misfit(s, s.parameter(4, 8, 8)))
+		if _, err := convert.OpenVINO(xml, bin, convert.Options{}); err == nil || !strings.Contains(err.Error(), "does not go with 4 channels of 8×8") {
+			t.Errorf("a constant that does not fit: error %v", err)
+		}
 	}
 	if _, err := convert.OpenVINO(good, bin[:20], convert.Options{}); err == nil {
 		t.Error("a truncated .bin file was taken")

@@ -126,25 +126,35 @@ func (s *source) parameter(c, h, w int) ref {
 	return s.step("Parameter", fmt.Sprintf("shape=\"1,%d,%d,%d\" element_type=\"f32\"", c, h, w), c, h, w, func() *planes { return s.input })
 }
 
-// walk holds the attributes of a convolution or pooling.
-type walk struct{ stride, dilation, before, after int }
+// walk holds the attributes of a convolution or pooling, the same for both
+// directions but for extra, which makes the kernel wider and its steps longer.
+type walk struct{ stride, dilation, before, after, extra int }
 
 func (w walk) String() string {
 	return fmt.Sprintf(`strides="%d, %d" dilations="%d, %d" pads_begin="%d, %d" pads_end="%d, %d" auto_pad="explicit"`,
-		w.stride, w.stride, w.dilation, w.dilation, w.before, w.before, w.after, w.after)
+		w.stride, w.stride+w.extra, w.dilation, w.dilation, w.before, w.before, w.after, w.after)
 }
 
-func (w walk) steps(size, kernel int) int {
-	return (size+w.before+w.after-(kernel-1)*w.dilation-1)/w.stride + 1
+// every is a walk without padding.
+func every(pixels int) walk { return walk{stride: pixels, dilation: 1} }
+
+// result is the height and width after the walk.
+func (w walk) result(in ref, kernel int) (h, wide int) {
+	steps := func(size, kernel, stride int) int {
+		return (size+w.before+w.after-(kernel-1)*w.dilation-1)/stride + 1
+	}
+	return steps(in.h, kernel, w.stride), steps(in.w, kernel+w.extra, w.stride+w.extra)
 }
 
 // slide calls f for each place of the result and each place of the input that
 // the kernel meets there, with the kernel's own place.
 func (w walk) slide(in ref, kernel int, f func(y, x, iy, ix, k int)) {
-	for y := range w.steps(in.h, kernel) {
-		for x := range w.steps(in.w, kernel) {
-			for k := range kernel * kernel {
-				iy, ix := y*w.stride+k/kernel*w.dilation-w.before, x*w.stride+k%kernel*w.dilation-w.before
+	h, wide := w.result(in, kernel)
+	for y := range h {
+		for x := range wide {
+			for k := range kernel * (kernel + w.extra) {
+				row, column := k/(kernel+w.extra), k%(kernel+w.extra)
+				iy, ix := y*w.stride+row*w.dilation-w.before, x*(w.stride+w.extra)+column*w.dilation-w.before
 				if iy >= 0 && iy < in.h && ix >= 0 && ix < in.w {
 					f(y, x, iy, ix, k)
 				}
@@ -154,33 +164,35 @@ func (w walk) slide(in ref, kernel int, f func(y, x, iy, ix, k int)) {
 }
 
 func (s *source) convolution(in ref, outputs, kernel int, w walk) ref {
-	weights := s.numbers(outputs*in.c*kernel*kernel, 1.7/math.Sqrt(float64(in.c*kernel*kernel)))
-	h, wide := w.steps(in.h, kernel), w.steps(in.w, kernel)
+	area := kernel * (kernel + w.extra)
+	weights := s.numbers(outputs*in.c*area, 1.7/math.Sqrt(float64(in.c*area)))
+	h, wide := w.result(in, kernel)
 	return s.step("Convolution", w.String(), outputs, h, wide, func() *planes {
 		a, out := s.eval[in.id](), newPlanes(outputs, h, wide)
 		w.slide(in, kernel, func(y, x, iy, ix, k int) {
 			for o := range outputs {
 				for c := range in.c {
-					*out.at(o, y, x) += *a.at(c, iy, ix) * weights[(o*in.c+c)*kernel*kernel+k]
+					*out.at(o, y, x) += *a.at(c, iy, ix) * weights[(o*in.c+c)*area+k]
 				}
 			}
 		})
 		return out
-	}, in.id, s.constant(weights, outputs, in.c, kernel, kernel))
+	}, in.id, s.constant(weights, outputs, in.c, kernel, kernel+w.extra))
 }
 
 func (s *source) groups(in ref, kernel int, w walk) ref {
-	weights := s.numbers(in.c*kernel*kernel, 1.7/float64(kernel))
-	h, wide := w.steps(in.h, kernel), w.steps(in.w, kernel)
+	area := kernel * (kernel + w.extra)
+	weights := s.numbers(in.c*area, 1.7/float64(kernel))
+	h, wide := w.result(in, kernel)
 	return s.step("GroupConvolution", w.String(), in.c, h, wide, func() *planes {
 		a, out := s.eval[in.id](), newPlanes(in.c, h, wide)
 		w.slide(in, kernel, func(y, x, iy, ix, k int) {
 			for c := range in.c {
-				*out.at(c, y, x) += *a.at(c, iy, ix) * weights[c*kernel*kernel+k]
+				*out.at(c, y, x) += *a.at(c, iy, ix) * weights[c*area+k]
 			}
 		})
 		return out
-	}, in.id, s.constant(weights, in.c, 1, 1, kernel, kernel))
+	}, in.id, s.constant(weights, in.c, 1, 1, kernel, kernel+w.extra))
 }
 
 // channelwise adds a layer whose second input is a constant, one number a
@@ -235,17 +247,16 @@ func (s *source) combine(kind string, a, b ref, f func(x, y float64) float64) re
 	}, a.id, b.id)
 }
 
-func (s *source) pool(kind string, in ref, kernel, stride int) ref {
-	w := walk{stride: stride, dilation: 1}
-	data := fmt.Sprintf(`%s kernel="%d, %d" rounding_type="floor" exclude-pad="true"`, w, kernel, kernel)
-	h, wide := w.steps(in.h, kernel), w.steps(in.w, kernel)
+func (s *source) pool(kind string, in ref, kernel int, w walk) ref {
+	data := fmt.Sprintf(`%s kernel="%d, %d" rounding_type="floor" exclude-pad="true"`, w, kernel, kernel+w.extra)
+	h, wide := w.result(in, kernel)
 	return s.step(kind, data, in.c, h, wide, func() *planes {
 		a, out := s.eval[in.id](), newPlanes(in.c, h, wide)
 		w.slide(in, kernel, func(y, x, iy, ix, k int) {
 			for c := range in.c {
 				switch o, v := out.at(c, y, x), *a.at(c, iy, ix); {
 				case kind == "AvgPool":
-					*o += v / float64(kernel*kernel)
+					*o += v / float64(kernel*(kernel+w.extra))
 				case k == 0:
 					*o = v
 				default:
