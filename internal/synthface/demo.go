@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -47,8 +48,9 @@ type Demo struct {
 	ended  chan struct{} // closed when the background work is over
 	wake   chan struct{} // tells the background that a clip is missing
 
-	mu    sync.Mutex
-	asked Act // Empty: nothing
+	mu     sync.Mutex // protects the two below
+	asked  Act        // Empty: nothing
+	missed []clipKey
 
 	// For Next alone.
 	play    playback
@@ -118,7 +120,6 @@ func (d *Demo) Ask(a Act) error {
 	d.mu.Lock()
 	d.asked = a
 	d.mu.Unlock()
-	d.poke()
 	return nil
 }
 
@@ -186,61 +187,69 @@ func (d *Demo) wait(ctx context.Context) (time.Time, error) {
 	return due, nil
 }
 
-// prepare keeps all clips in the cache: it renders what is missing, and looks
-// again whenever the player misses one.
+// prepare renders what is missing in the cache, once through the whole script,
+// and from then on whatever the player misses.
 func (d *Demo) prepare(ctx context.Context, progress func(ready, total int)) {
-	for {
-		keys := d.set.script()
-		for i, k := range keys {
-			if err := d.ready(ctx, k, k.person != d.set.cast[0].Seed); err != nil {
-				if ctx.Err() != nil {
-					return
-				}
-				d.log.Warn("demo clip not kept", "file", k.file(), "err", err)
-			}
-			if progress != nil {
-				progress(i+1, len(keys))
-			}
-			if err := d.answerAhead(ctx); err != nil && ctx.Err() != nil {
-				return
-			}
+	keys := d.set.script()
+	for i, k := range keys {
+		d.mend(ctx)
+		d.ready(ctx, k, k.person != d.set.cast[0].Seed)
+		if ctx.Err() != nil {
+			return
 		}
-		d.cache.prune(d.set.wanted)
+		if progress != nil {
+			progress(i+1, len(keys))
+		}
+	}
+	d.cache.prune(d.set.wanted)
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-d.wake:
+			d.mend(ctx)
 		}
+	}
+}
+
+// miss asks the background for a clip that the player wanted and did not find.
+func (d *Demo) miss(k clipKey) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !slices.Contains(d.missed, k) {
+		d.missed = append(d.missed, k)
+	}
+	select {
+	case d.wake <- struct{}{}:
+	default: // it is awake
+	}
+}
+
+// mend renders the clips that were missed.
+func (d *Demo) mend(ctx context.Context) {
+	d.mu.Lock()
+	keys := d.missed
+	d.missed = nil
+	d.mu.Unlock()
+	for _, k := range keys {
+		d.ready(ctx, k, false)
 	}
 }
 
 // ready makes sure that one clip is in the cache. Gently means at half speed,
 // to leave the processor to those who use the camera.
-func (d *Demo) ready(ctx context.Context, k clipKey, gently bool) error {
-	rest := func() {}
-	if gently {
-		last := time.Now()
-		rest = func() {
+func (d *Demo) ready(ctx context.Context, k clipKey, gently bool) {
+	last := time.Now()
+	rest := func() {
+		if gently {
 			pause(ctx, min(time.Since(last), time.Second))
 			last = time.Now()
 		}
 	}
 	_, err := d.cache.fetch(ctx, k, func(ctx context.Context) (clip, error) { return film(ctx, k, d.set.person(k), rest) })
-	return err
-}
-
-// answerAhead renders what was asked for, before the rest of the cast.
-func (d *Demo) answerAhead(ctx context.Context) error {
-	a := d.pending()
-	if a == Empty {
-		return nil
+	if err != nil && ctx.Err() == nil {
+		d.log.Warn("demo clip not kept", "file", k.file(), "err", err)
 	}
-	for _, p := range d.set.cast {
-		if err := d.ready(ctx, d.set.key(p, a), false); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -249,14 +258,6 @@ func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-t.C:
 	case <-ctx.Done():
-	}
-}
-
-// poke has the background look for missing clips.
-func (d *Demo) poke() {
-	select {
-	case d.wake <- struct{}{}:
-	default:
 	}
 }
 

@@ -155,6 +155,27 @@ func TestDemoAnswersChallenges(t *testing.T) {
 	})
 }
 
+func TestDemoRendersWhatIsAskedForTheFirstTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const query = "person=1&size=64x48&fps=1"
+		dir := stocked(t, query, visit...)
+		d := open(t, dir, query, DemoOptions{})
+		if err := d.Ask(Nod); err != nil {
+			t.Fatal(err)
+		}
+		watch(t, d, 4) // Look ends, Nod is missed, Look goes on
+		synctest.Wait()
+		set := mustParse(t, query)
+		if !d.cache.cached(set.key(set.cast[0], Nod)) {
+			t.Fatal("the answer was not rendered")
+		}
+		watch(t, d, 6)
+		if d.pending() != Empty {
+			t.Error("the answer was not played")
+		}
+	})
+}
+
 func TestDemoShowsTheEmptyHallwayMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const query = "person=1&size=64x48&fps=1"

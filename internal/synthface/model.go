@@ -45,42 +45,49 @@ func bodyGrid() grid {
 }
 
 func newModel(t *traits) *model {
-	mirrored := func(p vec) vec { p.X = math.Abs(p.X); return p }
-	skin := func(p vec) float64 { return t.bareHead(mirrored(p)) }
-	head := func(p vec) float64 {
-		d := skin(p)
-		if d < -4 {
-			return d
-		}
-		h, _ := t.hairField(mirrored(p), p.X)
-		return min(d, h)
-	}
-	cloth := func(p vec) float64 { return t.clothField(mirrored(p)) }
 	all := func(p vec) float64 {
 		if p.Y < -9 {
-			return min(head(p), cloth(p))
+			return min(t.head(p), t.clothField(mirror(p)))
 		}
-		return head(p)
+		return t.head(p)
 	}
-	h := &part{mesh: *extract(headGrid(), head), material: ofHead}
-	h.hair = make([]float32, len(h.pos))
-	h.follow = make([]float32, len(h.pos))
-	for i, p := range h.pos {
-		d, inside := t.hairField(mirrored(p), p.X)
-		if d > skin(p)+.1 { // not on the scalp: the neck, the ears
-			inside = min(inside, 2-4*smooth(.1, 1, t.cranium(mirrored(p))))
-		}
-		h.hair[i] = float32(inside)
-		h.follow[i] = float32(smooth(-8.5, -17, p.Y))
+	body := &part{mesh: *extract(bodyGrid(), func(p vec) float64 { return t.clothField(mirror(p)) }), material: ofCloth}
+	m := &model{traits: t, parts: []*part{t.headPart(), body}}
+	for _, p := range m.parts {
+		p.open = openness(&p.mesh, all)
 	}
-	h.open = openness(&h.mesh, all)
-	b := &part{mesh: *extract(bodyGrid(), cloth), material: ofCloth}
-	b.open = openness(&b.mesh, all)
-	m := &model{traits: t, parts: []*part{h, b}}
 	if t.glasses != noGlasses {
 		m.parts = append(m.parts, t.spectacles())
 	}
 	return m
+}
+
+func mirror(p vec) vec { return vec{math.Abs(p.X), p.Y, p.Z} }
+
+// head is the distance to skin or hair, whichever is nearer.
+func (t *traits) head(p vec) float64 {
+	d := t.bareHead(mirror(p))
+	if d < -4 {
+		return d
+	}
+	h, _ := t.hairField(mirror(p), p.X)
+	return min(d, h)
+}
+
+// headPart is the mesh of head and neck.
+func (t *traits) headPart() *part {
+	h := &part{mesh: *extract(headGrid(), t.head), material: ofHead}
+	h.hair = make([]float32, len(h.pos))
+	h.follow = make([]float32, len(h.pos))
+	for i, p := range h.pos {
+		d, inside := t.hairField(mirror(p), p.X)
+		if d > t.bareHead(mirror(p))+.1 { // not on the scalp: the neck, the ears
+			inside = min(inside, 2-4*smooth(.1, 1, t.cranium(mirror(p))))
+		}
+		h.hair[i] = float32(inside)
+		h.follow[i] = float32(smooth(-8.5, -17, p.Y))
+	}
+	return h
 }
 
 // openness is ambient occlusion: how much nearer than expected the surface is
@@ -104,8 +111,8 @@ func openness(m *mesh, field func(vec) float64) []float32 {
 // spectacles is a frame of bent wire: two rims, a bridge and the temples.
 func (t *traits) spectacles() *part {
 	p := &part{material: ofFrame}
-	c := vec{t.eyeX + .1, -.25, 9.55}
 	const rimSteps = 40
+	c := vec{t.eyeX + .1, -.25, 9.55}
 	for _, side := range [2]float64{-1, 1} {
 		var rim []vec
 		for i := range rimSteps + 1 {
@@ -156,8 +163,8 @@ func (m *mesh) tube(path []vec, r float64) {
 				if k == sides-1 {
 					next = 1 - sides
 				}
-				// The last ring is complete only when the loop over k ends; the
-				// indices are already known.
+				// Points that a triangle asks for before they are made: their
+				// indices are known.
 				m.tri = append(m.tri, [3]int32{b, b + next, a}, [3]int32{b + next, a + next, a})
 			}
 		}

@@ -123,9 +123,10 @@ func (d *Demo) all(visitor int) bool {
 // load fetches a clip of the visitor. One that is missing or damaged is
 // rendered again in the background.
 func (p *playback) load(a Act) (clip, error) {
-	got, err := p.demo.cache.load(p.demo.set.key(p.demo.set.cast[p.visitor], a))
+	k := p.demo.set.key(p.demo.set.cast[p.visitor], a)
+	got, err := p.demo.cache.load(k)
 	if err != nil {
-		p.demo.poke()
+		p.demo.miss(k)
 	}
 	return got, err
 }

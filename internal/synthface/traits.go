@@ -170,7 +170,7 @@ func (t *traits) drawNoseAndMouth(r dice, soft, broad, fold float64) {
 
 // drawColours picks skin, hair and eyes that occur together, in linear RGB.
 func (t *traits) drawColours(r dice, dark, fold float64) {
-	light, tan, deep := vec{.78, .50, .37}, vec{.62, .355, .225}, vec{.19, .095, .055}
+	light, tan, deep := vec{.76, .52, .395}, vec{.60, .365, .24}, vec{.19, .095, .055}
 	t.skin = light.lerp(tan, clamp(dark*2, 0, 1)).lerp(deep, clamp(dark*1.7-.7, 0, 1))
 	t.skin = t.skin.times(vec{r.near(1, .03), r.near(1, .035), r.near(1, .06)})
 	hairs := []vec{{.016, .012, .010}, {.035, .02, .013}, {.085, .045, .022}, {.20, .115, .05}, {.42, .28, .13}, {.24, .075, .025}}
