@@ -17,7 +17,9 @@ const (
 	maxTracks  = 16                      // faces that are followed at a time
 	sameShare  = 0.2                     // overlap of two boxes that makes them one face, from frame to frame
 	nearShare  = 0.6                     // … or distance of their centres, in box widths
-	growthRate = 1.6                     // … of boxes no more different in width than this
+	walkSpeed  = 2.0                     // … and so many more for each second between the frames
+	nearMost   = 1.8                     // … but never more than this
+	growthRate = 1.8                     // … of boxes no more different in width than this
 )
 
 // rules are the policy of a door as the tracker needs it.
@@ -110,7 +112,12 @@ func (t *tracker) see(now time.Time, faces []sighting) (look *track, gone []*tra
 func (t *tracker) follow(free *[]*track, box engine.Rect, now time.Time) *track {
 	best, at := 0.0, -1
 	for i, tr := range *free {
-		if s := likeness(tr.box, box); s > best {
+		between := now.Sub(tr.last)
+		s := likeness(tr.box, box, between)
+		if s > 0 && between <= lostAfter {
+			s += 2 // a face that is in sight goes before one that left
+		}
+		if s > best {
 			best, at = s, i
 		}
 	}
@@ -136,14 +143,15 @@ func (t *tracker) follow(free *[]*track, box engine.Rect, now time.Time) *track 
 	return tr
 }
 
-// likeness says how well two boxes fit as one face in successive frames: 0 not
-// at all, up to 2.
-func likeness(a, b engine.Rect) float64 {
+// likeness says how well two boxes fit as one face, seen with some time between:
+// 0 not at all, up to 2.
+func likeness(a, b engine.Rect, between time.Duration) float64 {
+	reach := min(nearShare+walkSpeed*between.Seconds(), nearMost)
 	grown := a.Width() / b.Width()
 	ca, cb := a.Center(), b.Center()
 	apart := math.Hypot(ca.X-cb.X, ca.Y-cb.Y) / max(a.Width(), b.Width())
 	over := overlap(a, b)
-	if over < sameShare && (apart > nearShare || grown > growthRate || grown < 1/growthRate) {
+	if over < sameShare && (apart > reach || grown > growthRate || grown < 1/growthRate) {
 		return 0
 	}
 	return 1 + over - apart/4

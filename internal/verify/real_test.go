@@ -1,0 +1,83 @@
+//go:build cgo
+
+package verify_test
+
+import (
+	"image"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cypherface/edge/engine/tflite"
+	"github.com/cypherface/edge/internal/synthface"
+	"github.com/cypherface/edge/models"
+)
+
+// newRealBox makes a box whose engine runs the installed networks.
+func newRealBox(t *testing.T) *box {
+	t.Helper()
+	pack, err := models.Default("../../.deps/packs")
+	if err != nil {
+		t.Fatalf("no pack is installed: %v (make setup installs them)", err)
+	}
+	eng, networks, err := tflite.OpenEngine(pack, tflite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { networks.Close() })
+	t.Logf("pack %s", pack.Name)
+	return newBoxOver(t, eng, synthetic())
+}
+
+// synthetic is a calibration for rendered people, who resemble each other far
+// more than real ones: it puts the usual policies at a score of about 0.6.
+func synthetic() *models.Calibration {
+	return &models.Calibration{Origin: "made up for rendered people", ImpostorPairs: 100_000_000, MatePairs: 1000,
+		Points: []models.Point{{Score: 0.4, FMR: 1e-1}, {Score: 0.5, FMR: 1e-2}, {Score: 0.6, FMR: 1e-4}, {Score: 0.8, FMR: 1e-6}}}
+}
+
+// portrait renders a person turned by yaw, in degrees.
+func portrait(p *synthface.Person, yaw float64) image.Image {
+	return synthface.Render(synthface.Scene{}, synthface.Subject{Person: p, Pose: synthface.Pose{Yaw: yaw}}).Image
+}
+
+// visit is a person who comes and looks, and then nobody for a while, at five
+// frames a second.
+func (r *reel) visit(p *synthface.Person) *reel {
+	r.every = 200 * time.Millisecond
+	for _, act := range []synthface.Act{synthface.Enter, synthface.Look} {
+		for shot := range synthface.Perform(synthface.Subject{Person: p}, act, synthface.Scene{}, 5) {
+			r.images = append(r.images, shot.Image)
+		}
+	}
+	r.images = append(r.images, slices.Repeat([]*image.YCbCr{synthface.Render(synthface.Scene{}).Image}, 12)...)
+	return r
+}
+
+// Rendered people walk up to real networks: those who are enrolled are known,
+// the one who is not stays unknown.
+func TestRealNetworksAtADoor(t *testing.T) {
+	if testing.Short() {
+		t.Skip("renders for some seconds")
+	}
+	b := newRealBox(t)
+	ada, bo, stranger := synthface.NewPerson(2), synthface.NewPerson(3), synthface.NewPerson(11)
+	var want []string
+	for _, p := range []*synthface.Person{ada, bo} {
+		id := b.person(0)
+		e, err := b.enrol(id, portrait(p, 0), portrait(p, 12))
+		if err != nil || e.Crops != 2 || e.Faces != 1 || e.PossibleDuplicateOf != "" {
+			t.Fatalf("enrolment %+v, %v", e, err)
+		}
+		want = append(want, "match "+string(id)+" no_liveness+no_door")
+	}
+	got := b.play("", new(reel).visit(ada).visit(bo).visit(stranger))
+	b.want(got, append(want, "no_match  unknown_face")...)
+
+	b.Close()
+	b.start()
+	if r, err := b.identify(portrait(bo, -8)); err != nil || !strings.Contains(want[1], string(r.Person)) || !r.Match {
+		t.Errorf("after a restart: %+v, %v", r, err)
+	}
+}
