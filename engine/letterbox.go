@@ -27,7 +27,7 @@ type columns struct {
 
 // taps chooses n image pixels, evenly spread, for each tensor pixel.
 func (l letterbox) taps(side, size int, offset float64, shift uint, odd int) columns {
-	n := min(max(int(math.Ceil(l.scale/2)), 1), maxTaps)
+	n := min(int(math.Ceil(l.scale/2)), maxTaps)
 	c := columns{first: side, n: n, luma: make([]int32, side*n), chroma: make([]int32, side)}
 	for u := range side {
 		center := (float64(u) + 0.5 - offset) * l.scale
@@ -44,9 +44,17 @@ func (l letterbox) taps(side, size int, offset float64, shift uint, odd int) col
 	return c
 }
 
+// fine is the scale up to which the letterbox interpolates between pixels;
+// beyond, there are pixels enough to average some of them.
+const fine = 1.5
+
+// maxTaps bounds the pixels along one axis that are averaged for one of the
+// tensor's.
+const maxTaps = 4
+
 // letterbox fills in, a side×side tensor. It is the one step that touches the
 // whole frame, so it reads only as many pixels as the detector can tell apart:
-// a grid about half as fine as the image's.
+// in a large frame a grid about half as fine as the image's.
 func (r *raster) letterbox(in []float32, side int, prep Prep) letterbox {
 	l := fitSquare(r.w, r.h, side)
 	xs := l.taps(side, r.w, l.dx, r.xs, r.xodd)
@@ -57,25 +65,44 @@ func (r *raster) letterbox(in []float32, side int, prep Prep) letterbox {
 			in[i] = black
 		}
 	}
-	weight := 1 / float32(xs.n*ys.n)
+	if xs.first > xs.last || ys.first > ys.last {
+		return l // too thin to be seen
+	}
 	for v := ys.first; v < ys.last; v++ {
-		row := in[3*v*side:][:3*side]
-		chroma := r.coff + int(ys.chroma[v])*r.cstride
-		for u := xs.first; u < xs.last; u++ {
-			sum := int32(0)
-			for _, y := range ys.luma[v*ys.n:][:ys.n] {
-				line := r.y[r.yoff+int(y)*r.ystride:]
-				for _, x := range xs.luma[u*xs.n:][:xs.n] {
-					sum += int32(line[x])
-				}
-			}
-			cb, cr := float32(128), float32(128)
-			if r.cb != nil {
-				c := chroma + int(xs.chroma[u])
-				cb, cr = float32(r.cb[c]), float32(r.cr[c])
-			}
-			prep.put(row[3*u:3*u+3], float32(sum)*weight, cb, cr)
+		row := in[3*v*side:][3*xs.first : 3*xs.last]
+		if l.scale <= fine {
+			from := l.toImage(Point{float64(xs.first) + 0.5, float64(v) + 0.5})
+			r.line(row, from, l.scale, 0)
+		} else {
+			r.gather(row, xs, ys, v)
 		}
+		prep.apply(row)
 	}
 	return l
+}
+
+// gather averages the samples of a row of tensor pixels.
+func (r *raster) gather(row []float32, xs, ys columns, v int) {
+	n := xs.n
+	weight := 1 / float32(n*ys.n)
+	var lines [maxTaps][]byte
+	for j, y := range ys.luma[v*ys.n:][:ys.n] {
+		lines[j] = r.y[r.yoff+int(y)*r.ystride:][:r.w]
+	}
+	chroma := r.coff + int(ys.chroma[v])*r.cstride
+	taps := xs.luma[xs.first*n : xs.last*n]
+	for u, c := range xs.chroma[xs.first:xs.last] {
+		sum := int32(0)
+		at := taps[u*n:][:n]
+		for _, line := range lines[:ys.n] {
+			for _, x := range at {
+				sum += int32(line[x])
+			}
+		}
+		px := row[3*u:][:3]
+		px[0], px[1], px[2] = float32(sum)*weight, 128, 128
+		if r.cb != nil {
+			px[1], px[2] = float32(r.cb[chroma+int(c)]), float32(r.cr[chroma+int(c)])
+		}
+	}
 }

@@ -105,7 +105,7 @@ func (r *raster) assess(f *Face) Quality {
 	for v := range patch {
 		for u := range patch {
 			p := t.apply(Point{float64(u) + 0.5, float64(v) + 0.5})
-			luma[v*patch+u], _, _ = r.at(float32(p.X), float32(p.Y))
+			luma[v*patch+u] = r.luma(float32(p.X), float32(p.Y))
 		}
 	}
 	var left, right, sum, squares float64
@@ -150,7 +150,7 @@ func (r *raster) surroundings(c Point, side float64) float64 {
 		if p.X < 0 || p.Y < 0 || p.X >= float64(r.w) || p.Y >= float64(r.h) {
 			continue
 		}
-		v, _, _ := r.at(float32(p.X), float32(p.Y))
+		v := r.luma(float32(p.X), float32(p.Y))
 		sum += float64(v) / 255
 		n++
 	}
@@ -175,9 +175,9 @@ func (r *raster) sharpness(t similarity, contrast float64) float64 {
 			p := t.apply(Point{float64(u) + 0.5, float64(v) + 0.5})
 			x, y := float32(p.X), float32(p.Y)
 			dx, dy := float32(t.a*fine), float32(t.b*fine)
-			a, _, _ := r.at(x-dx, y-dy)
-			b, _, _ := r.at(x+dx, y+dy)
-			c, _, _ := r.at(x, y)
+			a := r.luma(x-dx, y-dy)
+			b := r.luma(x+dx, y+dy)
+			c := r.luma(x, y)
 			steps += math.Abs(float64(a+b-2*c)) / 255
 			n++
 		}
