@@ -90,7 +90,7 @@ func TestEnrolIsAllOrNothing(t *testing.T) {
 		{"no face", []image.Image{good, picture()}, verify.ErrNoFace, 2, "no_face"},
 		{"no image", []image.Image{nil}, verify.ErrNoFace, 1, "no_face"},
 		{"second face nearly as large", []image.Image{picture(look{who: 3}, look{who: 4, eyes: 40})}, verify.ErrSeveralFaces, 1, "several_faces"},
-		{"blurred", []image.Image{good, good, picture(look{who: 3, reason: blurred})}, verify.ErrLowQuality, 3, "low_quality"},
+		{"dark", []image.Image{good, good, picture(look{who: 3, reason: tooDark})}, verify.ErrLowQuality, 3, "low_quality"},
 		{"turned away", []image.Image{picture(look{who: 3, reason: turnedAway})}, verify.ErrLowQuality, 1, "low_quality"},
 		{"somebody else among them", []image.Image{good, of(4), good}, verify.ErrOtherFace, 2, "other_face"},
 	} {

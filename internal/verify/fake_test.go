@@ -28,12 +28,13 @@ type look struct {
 	reason byte // 1 + index in reasons; 0: none
 }
 
-var reasons = []engine.Reason{engine.Blurred, engine.TurnedAway, engine.SideLit}
+var reasons = []engine.Reason{engine.Blurred, engine.TurnedAway, engine.SideLit, engine.TooDark}
 
 const (
 	blurred = 1 + iota
 	turnedAway
 	sideLit
+	tooDark
 )
 
 // picture is an image of these faces, the dominant one first.

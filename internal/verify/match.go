@@ -156,7 +156,7 @@ func (v verdict) reasons() []string {
 
 // probe makes a template of the face that is meant.
 func (s *Service) probe(ctx context.Context, op string, img image.Image) (found, engine.Template, error) {
-	face, err := s.find(ctx, img, op, 0, barring)
+	face, err := s.find(ctx, img, op, 0, barringProbe)
 	if err != nil {
 		return found{}, nil, err
 	}

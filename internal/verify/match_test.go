@@ -26,6 +26,7 @@ func TestVerify(t *testing.T) {
 		{"another face", look{who: 2}, false, ""},
 		{"light from the side", look{who: 1, reason: sideLit}, true, "side_lit"},
 		{"turned away", look{who: 1, reason: turnedAway}, true, "turned_away"},
+		{"blurred", look{who: 1, reason: blurred}, true, "blurred"},
 	} {
 		r, err := b.verify(p, picture(test.look))
 		if err != nil || r.Match != test.match || r.Match != (r.Similarity >= r.Threshold) || math.Abs(r.Threshold-80) > 1e-9 {
@@ -66,7 +67,7 @@ func TestVerifyErrors(t *testing.T) {
 		{"suspended", suspended, []look{{who: 2}}, false, verify.ErrNotEnrolled},
 		{"no face", p, nil, false, verify.ErrNoFace},
 		{"two faces", p, []look{{who: 1}, {who: 2}}, false, verify.ErrSeveralFaces},
-		{"blurred", p, []look{{who: 1, reason: blurred}}, false, verify.ErrLowQuality},
+		{"dark", p, []look{{who: 1, reason: tooDark}}, false, verify.ErrLowQuality},
 	} {
 		b.merchant = ours
 		if test.other {

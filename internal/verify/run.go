@@ -71,7 +71,7 @@ func (w *watch) frame(ctx context.Context, f camera.Frame) error {
 	}
 	seen := make([]sighting, len(faces))
 	for i, face := range faces {
-		barred, _ := judge(face, barringEnrolment)
+		barred, _ := judge(face, barringFrame)
 		seen[i] = sighting{face.Box, words(barred)}
 	}
 	look, gone := w.tracker.see(f.Time, seen)

@@ -68,13 +68,17 @@ func (s *Service) People() int { return s.galleries.people() }
 // Gallery is how many people of a merchant can be recognised.
 func (s *Service) Gallery(m store.MerchantID) int { return s.galleries.of(m).Len() }
 
-// barring are the reasons that make a face useless for a comparison: outside
-// of them the calibrated error rates do not hold. Light from one side or from
-// behind and a turned head cost matches, not safety, and are warnings.
-var barring = []engine.Reason{engine.TooSmall, engine.CutByFrame, engine.TooDark, engine.TooBright, engine.Blurred}
-
-// barringEnrolment holds back what would cost matches for ever after.
-var barringEnrolment = append(slices.Clone(barring), engine.TurnedAway)
+// What speaks against a face bars some uses of it and is a warning in others.
+// The engine's limits lie where error rates begin to rise: to refuse at each of
+// them would turn away one person in fourteen, mostly for a little blur.
+var (
+	// barringProbe holds back what calibrations know nothing of.
+	barringProbe = []engine.Reason{engine.TooSmall, engine.CutByFrame, engine.TooDark, engine.TooBright}
+	// barringEnrolment holds back what would cost matches for ever after.
+	barringEnrolment = append(slices.Clone(barringProbe), engine.TurnedAway)
+	// barringFrame waits for a better frame, which costs nothing.
+	barringFrame = append(slices.Clone(barringEnrolment), engine.Blurred)
+)
 
 // judge splits the reasons against a face into those that bar its use and those
 // to warn of.
