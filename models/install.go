@@ -223,6 +223,40 @@ func swap(root, tmp, name string) error {
 	return syncDir(root)
 }
 
+// Previous opens the pack that name was before its last change.
+func Previous(root, name string) (*Pack, error) {
+	if !plainName(name) {
+		return nil, fmt.Errorf("open the previous pack %q: no pack's name", name)
+	}
+	p, err := Open(filepath.Join(root, ".old-"+name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open the previous pack %s: none was kept", name)
+	}
+	return p, err
+}
+
+// Restore exchanges the pack name with the one it was before its last change.
+// The caller has probed that one; see [Previous].
+func Restore(root, name string) error {
+	if _, err := Previous(root, name); err != nil {
+		return err
+	}
+	unlock, err := lock(root)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	old, now := filepath.Join(root, ".old-"+name), filepath.Join(root, name)
+	err = unix.Renameat2(unix.AT_FDCWD, old, unix.AT_FDCWD, now, unix.RENAME_EXCHANGE)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = os.Rename(old, now)
+	}
+	if err != nil {
+		return fmt.Errorf("restore pack %s: %w", name, hint(err))
+	}
+	return syncDir(root)
+}
+
 // lock keeps a second installer out of root, and clears away what an earlier
 // one left when it was killed.
 func lock(root string) (unlock func(), err error) {

@@ -55,6 +55,18 @@ func TestImport(t *testing.T) {
 	if old := openPack(t, filepath.Join(root, ".old-mine")); old.Digest() != p.Digest() || old.Verify() != nil {
 		t.Error("the previous pack was not kept")
 	}
+	// There is a way back, and forth again.
+	for _, want := range []*models.Pack{p, next} {
+		if err := models.Restore(root, "mine"); err != nil {
+			t.Fatal(err)
+		}
+		if now := openPack(t, filepath.Join(root, "mine")); now.Digest() != want.Digest() || now.Verify() != nil {
+			t.Error("another pack was restored than was there before")
+		}
+	}
+	if err := models.Restore(root, "nonesuch"); err == nil || !strings.Contains(err.Error(), "none was kept") {
+		t.Errorf("restoring what never was: %v", err)
+	}
 	// The same once more repairs and keeps nothing.
 	if _, err := in.Import(t.Context(), writePack(t, t.TempDir(), "mine", "2")); err != nil {
 		t.Fatal(err)

@@ -263,17 +263,19 @@ func joined(err error) []error {
 }
 
 func modelsUseCommand() command {
-	c := command{name: "models use", args: "[--packs DIR] NAME",
+	c := command{name: "models use", args: "[--packs DIR] [--previous] NAME",
 		summary: "choose the pack of this box",
 		help: `The pack is tried in a process of its own first; one that fails is refused and
 the box stays on the pack it has. A running box takes the new one at its next
 start and then embeds everyone anew from the stored crops.
 
   cypherface models use standard
+  cypherface models use --previous standard     as it was before its last change
 `}
 	c.run = func(ctx context.Context, t *terminal, args []string) error {
 		fs, asJSON := c.flags(t)
 		root := packsFlag(fs, t)
+		previous := fs.Bool("previous", false, "go back to what the pack was before its last change")
 		rest, err := parse(t, fs, args)
 		if err != nil {
 			return err
@@ -282,14 +284,8 @@ start and then embeds everyone anew from the stored crops.
 			fs.Usage()
 			return errUsage
 		}
-		p, err := models.Open(filepath.Join(root(), rest[0]))
+		p, err := usePack(ctx, root(), rest[0], *previous)
 		if err != nil {
-			return err
-		}
-		if err := tflite.Probe(ctx, "", p.Dir); err != nil {
-			return fmt.Errorf("%w (the box stays on the pack it has)", err)
-		}
-		if err := models.Use(root(), p.Name); err != nil {
 			return err
 		}
 		if *asJSON {
@@ -299,6 +295,29 @@ start and then embeds everyone anew from the stored crops.
 		return nil
 	}
 	return c
+}
+
+// usePack tries a pack and makes it the one of this box.
+func usePack(ctx context.Context, root, name string, previous bool) (*models.Pack, error) {
+	p, err := models.Open(filepath.Join(root, name))
+	if previous {
+		p, err = models.Previous(root, name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := tflite.Probe(ctx, "", p.Dir); err != nil {
+		return nil, fmt.Errorf("%w (the box stays on the pack it has)", err)
+	}
+	if previous {
+		if err := models.Restore(root, name); err != nil {
+			return nil, err
+		}
+	}
+	if err := models.Use(root, name); err != nil {
+		return nil, err
+	}
+	return models.Open(filepath.Join(root, name))
 }
 
 func modelsVerifyCommand() command {
@@ -353,8 +372,8 @@ func verifyPacks(ctx context.Context, root string, names []string, try bool) ([]
 			continue
 		}
 		s := describeInstalled(p, "")
-		if err := error(nil); try && s.Fault == "" {
-			if err = tflite.Probe(ctx, "", p.Dir); err != nil {
+		if try && s.Fault == "" {
+			if err := tflite.Probe(ctx, "", p.Dir); err != nil {
 				s.Fault = err.Error()
 			}
 		}

@@ -160,6 +160,22 @@ func TestModelsImportAndUse(t *testing.T) {
 		t.Fatalf("in use: %v, %v", p, err)
 	}
 
+	// A changed one takes its place, and the one before can be had back.
+	was, _ := models.Default(root)
+	if err := os.Rename(mine, mine+"-1"); err != nil {
+		t.Fatal(err)
+	}
+	changed := copyPack(t, stick, "basic", "mine")
+	retitle(t, changed)
+	mustCLI(t, "models", "import", "--packs", root, changed)
+	mustCLI(t, "models", "use", "--packs", root, "--previous", "mine")
+	if p, err := models.Default(root); err != nil || p.Digest() != was.Digest() {
+		t.Errorf("the previous pack did not come back: %v", err)
+	}
+	if _, errs, code := cli(t, nil, "models", "use", "--packs", root, "--previous", "basic"); code != 2 || !strings.Contains(errs, "none was kept") {
+		t.Errorf("status %d, %s", code, errs)
+	}
+
 	// A pack that fails its trial is refused, and the box stays on its own.
 	swapOutputs(t, filepath.Join(root, "basic"))
 	_, errs, code := cli(t, nil, "models", "use", "--packs", root, "basic")
@@ -178,14 +194,24 @@ func TestModelsImportAndUse(t *testing.T) {
 
 // swapOutputs makes a pack whose hashes fit and whose golden answers do not.
 func swapOutputs(t *testing.T, dir string) {
+	editPack(t, dir, func(m *models.Manifest) {
+		n := m.Networks[models.Embed]
+		n.Golden = append([]float64{1}, n.Golden[:len(n.Golden)-1]...)
+		m.Networks[models.Embed] = n
+	})
+}
+
+func retitle(t *testing.T, dir string) {
+	editPack(t, dir, func(m *models.Manifest) { m.Summary, m.Version = "a later version", m.Version+1 })
+}
+
+func editPack(t *testing.T, dir string, edit func(*models.Manifest)) {
 	t.Helper()
 	p, err := models.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := p.Networks[models.Embed]
-	n.Golden = append([]float64{1}, n.Golden[:len(n.Golden)-1]...)
-	p.Networks[models.Embed] = n
+	edit(&p.Manifest)
 	b, err := p.Manifest.Encode()
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "manifest.json"), b, 0o644)
