@@ -28,6 +28,8 @@
 // dynamic shapes and several inputs or outputs are out of its reach.
 package convert
 
+import "fmt"
+
 // Options adjusts a conversion. The zero value is right for every pack.
 type Options struct {
 	// Description is stored in the model for a person who inspects it. It is
@@ -64,6 +66,11 @@ func FaceAPI(manifest, weights []byte, opt Options) ([]byte, error) {
 // write folds the graph and writes it as a .tflite file.
 func (g *graph) write(opt Options) ([]byte, error) {
 	g.fold()
+	for _, n := range g.nodes {
+		if !n.finite() {
+			return nil, fmt.Errorf("convert layer %q: folded with its neighbours, it has numbers too large for float32", n.name)
+		}
+	}
 	m, err := g.lower()
 	if err != nil {
 		return nil, err

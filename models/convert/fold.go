@@ -176,6 +176,16 @@ func (n *node) outputOf(i int) int {
 
 func (n *node) inputOf(i int) int { return i % n.in[0].out.c }
 
+// finite reports whether all numbers of the node can be written.
+func (n *node) finite() bool {
+	for _, numbers := range [][]float64{n.weights, n.bias, n.scale, n.shift, n.slope} {
+		if slices.ContainsFunc(numbers, func(v float64) bool { return !finite(v) }) {
+			return false
+		}
+	}
+	return true
+}
+
 func all(v []float64, want float64) bool {
 	return !slices.ContainsFunc(v, func(x float64) bool { return x != want })
 }

@@ -330,6 +330,15 @@ func TestOpenVINORefuses(t *testing.T) {
 			t.Errorf("a constant that does not fit: error %v", err)
 		}
 	}
+	s = newSource(5)
+	y = s.parameter(1, 8, 8)
+	for range 2 {
+		y = s.channelwise("Multiply", y, []float64{1e30}, []int{1}, times)
+	}
+	xml, numbers := s.finish(y)
+	if _, err := convert.OpenVINO(xml, numbers, convert.Options{}); err == nil || !strings.Contains(err.Error(), "too large for float32") {
+		t.Errorf("factors that overflow: error %v", err)
+	}
 	if _, err := convert.OpenVINO(good, bin[:20], convert.Options{}); err == nil {
 		t.Error("a truncated .bin file was taken")
 	}
