@@ -33,6 +33,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(logOut, &slog.HandlerOptions{Level: set.logLevel}))
+	// A box has time and little memory: the heap is collected at half its growth.
+	if getenv("GOGC") == "" {
+		defer debug.SetGCPercent(debug.SetGCPercent(50))
+	}
 
 	st, err := bolt.Open(bolt.Path(set.data, store.Sandbox), bolt.Options{Environment: store.Sandbox, Log: log})
 	if errors.Is(err, store.ErrLocked) {
@@ -78,6 +82,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 		return err
 	}
 	welcome(out, address(listener), first, b.status())
+	debug.FreeOSMemory() // what loading left behind is not needed again
 	return b.serve(ctx, listener, control)
 }
 
