@@ -8,13 +8,16 @@ import (
 	"strconv"
 )
 
-// array is a constant of a source network.
+// array is a constant of a source network, in the source's order. float64 holds
+// every number of the formats exactly.
 type array struct {
 	shape []int
 	data  []float64
 }
 
-// constant reads a Const layer's numbers from the .bin file.
+// constant reads a Const layer's numbers from the .bin file. Several layers may
+// name the same bytes, so what is taken is counted against a budget and not only
+// against the file's size.
 func (r *irReader) constant(l *irLayer) (*array, error) {
 	shape, err := l.ints("shape")
 	if err != nil {
@@ -63,7 +66,7 @@ func (r *irReader) bytes(l *irLayer) ([]byte, error) {
 	return r.bin[at[0] : at[0]+at[1]], nil
 }
 
-// count is the number of values in a shape.
+// count is the number of values in a shape; the empty shape is a single number.
 func count(shape []int) (int, error) {
 	n := 1
 	for _, d := range shape {

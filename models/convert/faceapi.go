@@ -1,10 +1,8 @@
 package convert
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // The network of face-api's FaceRecognitionNet, in the order of its forward pass.
@@ -22,8 +20,9 @@ var faceAPIBlocks = []struct {
 
 const faceAPISize = 150 // pixels a side of the input
 
-// What face-api does to each pixel, red, green and blue, before the network:
-// it subtracts the mean and divides by the range.
+// What face-api does to each pixel, red, green and blue, before the network: it
+// subtracts the mean and divides by the range. (dlib, where the weights come
+// from, divides by 256; the published weights are used with 255, and so here.)
 var faceAPIMean = [3]float64{122.782, 117.001, 104.298}
 
 const faceAPIRange = 255
@@ -57,11 +56,12 @@ type faceAPI struct {
 	err     error
 }
 
-type edge bool // how a convolution treats the image's edge
+// edge says how a convolution treats the image's edge, in TensorFlow's words.
+type edge bool
 
 const (
-	valid edge = false
-	same  edge = true
+	valid edge = false // it stays inside
+	same  edge = true  // zeros around keep the size
 )
 
 // try runs one step.
@@ -77,6 +77,8 @@ func (f *faceAPI) try(x *node, name string, step func(x *node) (*node, error)) *
 	return y
 }
 
+// input is the picture and what is done to it. The two steps become part of the
+// first convolution, which reads no padding.
 func (f *faceAPI) input() *node {
 	x := f.try(nil, "input", func(*node) (*node, error) {
 		return f.push(&node{kind: input, name: "input", out: extent{faceAPISize, faceAPISize, 3}})
@@ -146,6 +148,8 @@ func (f *faceAPI) conv(x *node, name string, stride int, around edge) *node {
 	})
 }
 
+// scale adds the bias, then applies the factor and the offset: the batch
+// normalisation of the training, and folded away here.
 func (f *faceAPI) scale(x *node, name string) (*node, error) {
 	bias, err0 := f.get(name+"/conv/bias", 1)
 	factor, err1 := f.get(name+"/scale/weights", 1)
@@ -183,6 +187,7 @@ func outputFirst(a *array) []float64 {
 	return data
 }
 
+// square is a window without padding and dilation.
 func square(kernel, stride int) window {
 	return window{kh: kernel, kw: kernel, sh: stride, sw: stride, dh: 1, dw: 1}
 }
@@ -197,83 +202,4 @@ func (f *faceAPI) get(name string, rank int) (*array, error) {
 		return nil, fmt.Errorf("weight %q has the shape %v, not %d dimensions", name, a.shape, rank)
 	}
 	return a, nil
-}
-
-// manifestGroup is one element of a weights manifest, as TensorFlow.js writes it.
-type manifestGroup struct {
-	Paths   []string         `json:"paths"`
-	Weights []manifestWeight `json:"weights"`
-}
-
-type manifestWeight struct {
-	Name         string `json:"name"`
-	Shape        []int  `json:"shape"`
-	Type         string `json:"dtype"`
-	Quantization *struct {
-		Type  string  `json:"dtype"`
-		Scale float64 `json:"scale"`
-		Min   float64 `json:"min"`
-	} `json:"quantization"`
-}
-
-// readWeights reads the weights file as the manifest describes it: one array
-// after the other, without gaps.
-func readWeights(manifest, data []byte) (map[string]*array, error) {
-	if len(manifest) > maxText {
-		return nil, fmt.Errorf("read weights manifest: %d bytes, more than %d", len(manifest), maxText)
-	}
-	var groups []manifestGroup
-	if err := json.Unmarshal(manifest, &groups); err != nil {
-		return nil, fmt.Errorf("read weights manifest: %w", err)
-	}
-	if len(groups) != 1 || len(groups[0].Paths) != 1 {
-		return nil, errors.New("read weights manifest: only one group in one file is supported")
-	}
-	if len(data) > 4*maxElements {
-		return nil, fmt.Errorf("read weights: %d bytes are more than a face network has", len(data))
-	}
-	arrays := make(map[string]*array, len(groups[0].Weights))
-	for _, w := range groups[0].Weights {
-		a, size, err := w.read(data)
-		if err != nil {
-			return nil, fmt.Errorf("read weight %q: %w", w.Name, err)
-		}
-		arrays[w.Name], data = a, data[size:]
-	}
-	if len(data) > 0 {
-		return nil, fmt.Errorf("read weights: %d bytes are left over; do the two files belong together?", len(data))
-	}
-	return arrays, nil
-}
-
-// read expands the weight that data begins with and returns its size in bytes.
-func (w *manifestWeight) read(data []byte) (*array, int, error) {
-	n, err := count(w.Shape)
-	if err != nil {
-		return nil, 0, err
-	}
-	if w.Type != "float32" {
-		return nil, 0, fmt.Errorf("weights of type %q are not supported", w.Type)
-	}
-	format, scale, least := "f32", 1., 0.
-	if q := w.Quantization; q != nil {
-		format, scale, least = q.Type, q.Scale, q.Min
-	}
-	width, decode := numberFormat(format)
-	if decode == nil {
-		return nil, 0, fmt.Errorf("quantisation to %q is not supported", format)
-	}
-	if n*width > len(data) {
-		return nil, 0, fmt.Errorf("%d bytes are missing at the end of the weights file", n*width-len(data))
-	}
-	a := &array{shape: slices.Clone(w.Shape), data: make([]float64, n)}
-	for i := range a.data {
-		// TensorFlow.js keeps the expanded weights in float32.
-		v := float64(float32(float64(decode(data[i*width:])*scale) + least))
-		if !finite(v) {
-			return nil, 0, fmt.Errorf("number %d is not finite", i)
-		}
-		a.data[i] = v
-	}
-	return a, n * width, nil
 }

@@ -16,7 +16,10 @@ const (
 	maxText   = 16 << 20 // bytes of XML or JSON
 )
 
-// irNet is the .xml file of an OpenVINO IR network.
+// irNet is the .xml file of an OpenVINO IR network: layers with attributes, and
+// edges between their ports. The numbers of the constants are in the .bin file.
+// What is not listed here, names and precisions of ports above all, does not
+// change what the network computes.
 type irNet struct {
 	Name    string    `xml:"name,attr"`
 	Version int       `xml:"version,attr"`
@@ -24,6 +27,7 @@ type irNet struct {
 	Edges   []irEdge  `xml:"edges>edge"`
 }
 
+// irLayer is one layer. Its inputs are not read: the edges say the same.
 type irLayer struct {
 	ID      int      `xml:"id,attr"`
 	Name    string   `xml:"name,attr"`
@@ -37,11 +41,14 @@ type irData struct {
 	Attrs []xml.Attr `xml:",any,attr"`
 }
 
+// irPort is an output with the shape that the file states for it.
 type irPort struct {
 	ID   int   `xml:"id,attr"`
 	Dims []int `xml:"dim"`
 }
 
+// irEdge leads from a layer to a port of another. Layers here have one output,
+// so the port that it comes from does not matter.
 type irEdge struct {
 	FromLayer int `xml:"from-layer,attr"`
 	ToLayer   int `xml:"to-layer,attr"`
@@ -94,7 +101,9 @@ func (l *irLayer) pair(name string, absent int) (h, w int, err error) {
 	}
 }
 
-// irReader turns layers into nodes, each once, after those it reads.
+// irReader turns layers into nodes, each once, after those it reads. It begins at
+// the result, so layers that do not count towards it are never looked at, and
+// the order of the file does not matter.
 type irReader struct {
 	graph  *graph
 	bin    []byte
@@ -176,7 +185,9 @@ func (r *irReader) index(net *irNet) (*irLayer, error) {
 	return result, r.connect(net.Edges, result)
 }
 
-// connect notes the edges: every input port from 0 on has one edge.
+// connect notes the edges. A layer's input ports count from 0 without a gap, so
+// the first port without an edge ends the list; whether the list is as long as
+// the type of the layer wants is checked when the layer is read.
 func (r *irReader) connect(edges []irEdge, result *irLayer) error {
 	from := map[[2]int]int{} // layer and port that are read into
 	for _, e := range edges {
@@ -204,7 +215,9 @@ func (r *irReader) connect(edges []irEdge, result *irLayer) error {
 	return nil
 }
 
-// read returns the value of a layer, reading what it depends on first.
+// read returns the value of a layer, reading what it depends on first. It calls
+// itself no deeper than there are layers; a layer that is met while it is being
+// read closes a circle.
 func (r *irReader) read(id int) (irValue, error) {
 	l := r.layers[id]
 	if v, ok := r.values[id]; ok {
@@ -233,7 +246,9 @@ func (r *irReader) read(id int) (irValue, error) {
 	return v, nil
 }
 
-// declared compares the value with the shape the file states for it.
+// declared compares the value with the shape the file states for it. They differ
+// only if the file is damaged or has an attribute that is misunderstood here, and
+// then the error is better found now than by a face that is not recognised.
 func (l *irLayer) declared(v irValue) error {
 	if len(l.Outputs) != 1 {
 		return fmt.Errorf("%d outputs, not one", len(l.Outputs))

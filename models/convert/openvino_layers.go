@@ -79,6 +79,8 @@ func (r *irReader) step(l *irLayer, in []irValue) (*node, error) {
 	return nil, errors.New("a result cannot be read from")
 }
 
+// parameter is the network's input. Its shape is the source's, 1,C,H,W, and the
+// model's will be 1,H,W,C.
 func (r *irReader) parameter(l *irLayer) (*node, error) {
 	shape, err := l.ints("shape")
 	if err != nil {
@@ -93,7 +95,8 @@ func (r *irReader) parameter(l *irLayer) (*node, error) {
 	return r.graph.push(&node{kind: input, name: l.Name, out: extent{shape[2], shape[3], shape[1]}})
 }
 
-// arithmetic is an affine layer where one side is constant.
+// arithmetic is an affine layer where one side is constant. Which side does not
+// matter, for both operations.
 func (r *irReader) arithmetic(l *irLayer, a, b irValue) (*node, error) {
 	if mode := l.attr("auto_broadcast"); mode != "" && mode != "numpy" {
 		return nil, fmt.Errorf("broadcasting by %q is not supported", mode)
@@ -159,6 +162,8 @@ func (r *irReader) groups(l *irLayer, in *node, w *array) (*node, error) {
 	return r.graph.perChannel(l.Name, in, win, weights)
 }
 
+// pool reads a pooling. Whether an average counts its padding needs no asking, as
+// padding is refused.
 func (r *irReader) pool(l *irLayer, k kind, in *node) (*node, error) {
 	kh, kw, err := l.pair("kernel", 0)
 	if err != nil {
@@ -174,7 +179,8 @@ func (r *irReader) pool(l *irLayer, k kind, in *node) (*node, error) {
 	return r.graph.pool(k, l.Name, in, win)
 }
 
-// window reads strides, dilations and padding.
+// window reads strides, dilations and padding. With an automatic padding the
+// numbers in the file are not valid, and the rule counts.
 func (l *irLayer) window(in extent, kh, kw int) (window, error) {
 	w := window{kh: kh, kw: kw}
 	var errs [4]error

@@ -9,9 +9,11 @@ import (
 // bufferAlign is what TensorFlow Lite wants of constant data.
 const bufferAlign = 16
 
-// encode writes the model as a flatbuffer; see schema.fbs.
+// encode writes the model as a flatbuffer; see schema.fbs. The library's builder
+// writes from the end to the beginning, so tables come before those that point
+// at them; the order here is part of the bytes, and of the hashes of the packs.
 func (m *model) encode() []byte {
-	size := 4096
+	size := 4096 // a guess that spares the builder from growing
 	for _, t := range m.tensors {
 		size += len(t.data) + len(t.name) + 128
 	}
@@ -82,6 +84,8 @@ func (w writer) graph(m *model, tensors, operators []flatbuffers.UOffsetT) flatb
 	return w.EndObject()
 }
 
+// code says what an operator is: twice, as the format had one byte for it once
+// and readers take the larger of the two.
 func (w writer) code(c opcode) flatbuffers.UOffsetT {
 	w.StartObject(codeFields)
 	w.PrependInt8Slot(codeDeprecated, int8(c), 0)
@@ -100,6 +104,8 @@ func (w writer) tensor(t tensor, buffer int) flatbuffers.UOffsetT {
 	return w.EndObject()
 }
 
+// buffer holds the data of a constant. Prep moves the builder to where the vector
+// will end at a multiple of bufferAlign; the builder has no such vector itself.
 func (w writer) buffer(data []byte) flatbuffers.UOffsetT {
 	var vector flatbuffers.UOffsetT
 	if data != nil {
@@ -179,12 +185,14 @@ func (w writer) pool(o options) flatbuffers.UOffsetT {
 	return w.EndObject()
 }
 
+// single is a table of settings with one field, or none.
 func (w writer) single(field func()) flatbuffers.UOffsetT {
 	w.StartObject(onlyFields)
 	field()
 	return w.EndObject()
 }
 
+// ints is a vector of 32 bit integers, written from its end.
 func (w writer) ints(v []int) flatbuffers.UOffsetT {
 	w.StartVector(4, len(v), 4)
 	for _, x := range slices.Backward(v) {
