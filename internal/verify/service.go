@@ -56,6 +56,12 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		s.unwatch()
 		return nil, fmt.Errorf("load galleries: %w", err)
 	}
+	// What was read to fill the galleries is not needed again.
+	if r, ok := s.store.(interface{ Relax() error }); ok {
+		if err := r.Relax(); err != nil {
+			s.log.Warn("memory of the store not given back", "err", err)
+		}
+	}
 	return s, nil
 }
 
