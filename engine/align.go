@@ -59,7 +59,7 @@ func (e *Engine) landmarks(ctx context.Context, r *raster, t similarity) (points
 	k := landmarkSide / float64(side)
 	scaled := similarity{t.a * k, t.b * k, t.tx, t.ty}
 	err = net.Run(ctx,
-		func(in []float32) { r.warp(in, side, scaled, net.Prep, nil) },
+		func(in []float32) { r.warp(in, side, scaled, net.Prep) },
 		func(out [][]float32) {
 			for i := range points {
 				points[i] = t.apply(Point{float64(out[0][2*i]) * landmarkSide, float64(out[0][2*i+1]) * landmarkSide})
@@ -97,12 +97,8 @@ func (e *Engine) embed(ctx context.Context, r *raster, landmarks [5]Point) (Temp
 		return nil, err
 	}
 	out := make(Template, e.dim)
-	var light *shade
-	if !e.cfg.KeepLight {
-		light = r.shading(landmarks, t, e.size)
-	}
 	err = e.cfg.Embedder.Run(ctx,
-		func(in []float32) { r.warp(in, e.size, t, e.cfg.Embedder.Prep, light) },
+		func(in []float32) { r.warp(in, e.size, t, e.cfg.Embedder.Prep) },
 		func(outs [][]float32) { copy(out, outs[0]) })
 	if err != nil {
 		return nil, fmt.Errorf("embed face: %w", err)

@@ -42,7 +42,7 @@ func BenchmarkWarp(b *testing.B) {
 	for name, width := range map[string]float64{"same size": 128, "half": 256, "third": 384, "quarter": 512} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				r.warp(in, side, framing(Point{640, 360}, width, 0.1, side), Prep{BGR: true, Scale: 1}, nil)
+				r.warp(in, side, framing(Point{640, 360}, width, 0.1, side), Prep{BGR: true, Scale: 1})
 			}
 		})
 	}

@@ -68,41 +68,52 @@ func (r *raster) letterbox(in []float32, side int, prep Prep) letterbox {
 	if xs.first > xs.last || ys.first > ys.last {
 		return l // too thin to be seen
 	}
+	ink := prep.ink()
+	row := make([]pixel, xs.last-xs.first)
 	for v := ys.first; v < ys.last; v++ {
-		row := in[3*v*side:][3*xs.first : 3*xs.last]
 		if l.scale <= fine {
-			from := l.toImage(Point{float64(xs.first) + 0.5, float64(v) + 0.5})
-			r.line(row, from, l.scale, 0)
+			r.line(row, l.toImage(Point{float64(xs.first) + 0.5, float64(v) + 0.5}), l.scale, 0)
 		} else {
 			r.gather(row, xs, ys, v)
 		}
-		prep.apply(row)
+		ink.write(in[3*(v*side+xs.first):][:3*len(row)], row)
 	}
 	return l
 }
 
 // gather averages the samples of a row of tensor pixels.
-func (r *raster) gather(row []float32, xs, ys columns, v int) {
+func (r *raster) gather(row []pixel, xs, ys columns, v int) {
 	n := xs.n
-	weight := 1 / float32(n*ys.n)
+	weight := int32(one / (n * ys.n))
 	var lines [maxTaps][]byte
 	for j, y := range ys.luma[v*ys.n:][:ys.n] {
 		lines[j] = r.y[r.yoff+int(y)*r.ystride:][:r.w]
 	}
-	chroma := r.coff + int(ys.chroma[v])*r.cstride
 	taps := xs.luma[xs.first*n : xs.last*n]
-	for u, c := range xs.chroma[xs.first:xs.last] {
-		sum := int32(0)
-		at := taps[u*n:][:n]
-		for _, line := range lines[:ys.n] {
-			for _, x := range at {
-				sum += int32(line[x])
+	if n == 2 && ys.n == 2 { // a usual camera's frame
+		for u := range row {
+			i, j := taps[2*u], taps[2*u+1]
+			sum := int32(lines[0][i]) + int32(lines[0][j]) + int32(lines[1][i]) + int32(lines[1][j])
+			row[u] = pixel{sum * weight, 128, 128}
+		}
+	} else {
+		for u := range row {
+			sum := int32(0)
+			at := taps[u*n:][:n]
+			for _, line := range lines[:ys.n] {
+				for _, x := range at {
+					sum += int32(line[x])
+				}
 			}
+			row[u] = pixel{sum * weight, 128, 128}
 		}
-		px := row[3*u:][:3]
-		px[0], px[1], px[2] = float32(sum)*weight, 128, 128
-		if r.cb != nil {
-			px[1], px[2] = float32(r.cb[chroma+int(c)]), float32(r.cr[chroma+int(c)])
-		}
+	}
+	if r.cb == nil {
+		return
+	}
+	chroma := r.coff + int(ys.chroma[v])*r.cstride
+	cb, cr := r.cb[chroma:], r.cr[chroma:]
+	for u, c := range xs.chroma[xs.first:xs.last] {
+		row[u].cb, row[u].cr = cb[c], cr[c]
 	}
 }

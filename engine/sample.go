@@ -76,158 +76,173 @@ func toYCbCr(img image.Image) *image.YCbCr {
 	return out
 }
 
-// at reads a colour between pixels, bilinear, the border repeated outside. x and
-// y are as in Point.
+// at reads a colour between pixels: luma bilinear, chroma, which carries little
+// detail, from the nearest sample, the border repeated outside. x and y are as in
+// Point.
 func (r *raster) at(x, y float32) (luma, cb, cr float32) {
 	luma = r.luma(x, y)
 	if r.cb == nil {
 		return luma, 128, 128
 	}
-	x, y = (x+float32(r.xodd))/float32(int(1)<<r.xs), (y+float32(r.yodd))/float32(int(1)<<r.ys)
-	return luma, bilinear(r.cb[r.coff:], r.cstride, r.cw, r.ch, x, y), bilinear(r.cr[r.coff:], r.cstride, r.cw, r.ch, x, y)
+	cx := (int(min(max(x, 0), float32(r.w-1))) + r.xodd) >> r.xs
+	cy := (int(min(max(y, 0), float32(r.h-1))) + r.yodd) >> r.ys
+	c := r.coff + cy*r.cstride + cx
+	return luma, float32(r.cb[c]), float32(r.cr[c])
 }
 
 // luma is what at says of it.
 func (r *raster) luma(x, y float32) float32 {
-	return bilinear(r.y[r.yoff:], r.ystride, r.w, r.h, x, y)
-}
-
-// bilinear reads a w×h plane between its samples.
-func bilinear(plane []byte, stride, w, h int, x, y float32) float32 {
-	x = min(max(x-0.5, 0), float32(w-1))
-	y = min(max(y-0.5, 0), float32(h-1))
+	x = min(max(x-0.5, 0), float32(r.w-1))
+	y = min(max(y-0.5, 0), float32(r.h-1))
 	x0, y0 := int(x), int(y)
 	fx, fy := x-float32(x0), y-float32(y0)
-	i := y0*stride + x0
-	right, below := 1, stride
-	if x0 == w-1 {
+	i := r.yoff + y0*r.ystride + x0
+	right, below := 1, r.ystride
+	if x0 == r.w-1 {
 		right = 0
 	}
-	if y0 == h-1 {
+	if y0 == r.h-1 {
 		below = 0
 	}
-	top := float32(plane[i]) + fx*(float32(plane[i+right])-float32(plane[i]))
-	low := float32(plane[i+below]) + fx*(float32(plane[i+below+right])-float32(plane[i+below]))
+	top := float32(r.y[i]) + fx*(float32(r.y[i+right])-float32(r.y[i]))
+	low := float32(r.y[i+below]) + fx*(float32(r.y[i+below+right])-float32(r.y[i+below]))
 	return top + fy*(low-top)
 }
 
+// pixel is a sampled colour.
+type pixel struct {
+	luma   int32 // in 1/65536
+	cb, cr uint8
+}
+
+// one is 1 in the fixed-point numbers of sampling.
+const one = 1 << 16
+
 // warp fills in, a side×side tensor, with the image under t (tensor pixels →
-// image pixels), its light corrected by light unless that is nil.
-func (r *raster) warp(in []float32, side int, t similarity, prep Prep, light *shade) {
-	r.planes(in, side, t)
-	if light != nil {
-		for i := range side * side {
-			in[3*i] = light.correct(in[3*i], i%side, i/side)
-		}
-	}
-	prep.apply(in[:3*side*side])
+// image pixels).
+func (r *raster) warp(in []float32, side int, t similarity, prep Prep) {
+	ink := prep.ink()
+	r.square(side, t, func(v int, row []pixel) { ink.write(in[3*v*side:][:3*side], row) })
 }
 
 // planes fills out with side×side triples of luma, Cb and Cr (0..255) of the
-// image under t. Where t makes the image smaller, whole pixels are averaged
-// first: fine texture would turn into noise otherwise.
+// image under t.
 func (r *raster) planes(out []float32, side int, t similarity) {
+	r.square(side, t, func(v int, row []pixel) {
+		for u, px := range row {
+			o := out[3*(v*side+u):][:3]
+			o[0], o[1], o[2] = float32(px.luma)/one, float32(px.cb), float32(px.cr)
+		}
+	})
+}
+
+// square hands out the rows of the side×side square that t brings to the image.
+// Where t makes the image smaller, whole pixels are averaged first: fine texture
+// would turn into noise otherwise.
+func (r *raster) square(side int, t similarity, each func(v int, row []pixel)) {
 	if n := 1 << max(0, int(math.Round(math.Log2(t.scale())))); n > 1 {
 		var x, y int
 		r, x, y = r.reduced(n, side, t)
 		k := 1 / float64(n)
 		t = similarity{t.a * k, t.b * k, (t.tx - float64(x)) * k, (t.ty - float64(y)) * k}
 	}
+	row := make([]pixel, side)
 	for v := range side {
-		r.line(out[3*v*side:][:3*side], t.apply(Point{0.5, float64(v) + 0.5}), t.a, t.b)
+		r.line(row, t.apply(Point{0.5, float64(v) + 0.5}), t.a, t.b)
+		each(v, row)
 	}
 }
 
-// line samples len(out)/3 colours along a line: the first at p, the others each
-// (dx, dy) further.
-func (r *raster) line(out []float32, p Point, dx, dy float64) {
-	n := len(out) / 3
+// line samples colours along a line: the first at p, the others each (dx, dy)
+// further.
+func (r *raster) line(out []pixel, p Point, dx, dy float64) {
 	at := func(i int) Point { return Point{p.X + float64(i)*dx, p.Y + float64(i)*dy} }
-	from, to := 0, n
-	for from < n && !r.interior(at(from)) {
+	from, to := 0, len(out)
+	for from < to && !r.interior(at(from)) {
 		from++
 	}
 	for to > from && !r.interior(at(to-1)) {
 		to--
 	}
-	for i := 0; i < n; i++ {
-		if i == from && to > from {
-			r.fastLine(out[3*from:3*to], at(from), dx, dy)
-			i = to - 1
-			continue
+	if to > from {
+		r.fastLine(out[from:to], at(from), dx, dy)
+	}
+	for i := 0; i < len(out); i++ {
+		if i == from {
+			i = to
 		}
-		q := at(i)
-		out[3*i], out[3*i+1], out[3*i+2] = r.at(float32(q.X), float32(q.Y))
+		if i < len(out) {
+			q := at(i)
+			luma, cb, cr := r.at(float32(q.X), float32(q.Y))
+			out[i] = pixel{int32(luma * one), uint8(cb), uint8(cr)}
+		}
 	}
 }
 
-// interior reports whether all samples that at would mix lie in the image.
+// interior reports whether all samples that at would mix lie in the image, with
+// some room for rounding.
 func (r *raster) interior(p Point) bool {
-	mx, my := float64(int(1)<<r.xs), float64(int(1)<<r.ys)
-	return p.X >= mx && p.Y >= my && p.X <= float64(r.w)-mx && p.Y <= float64(r.h)-my
+	return p.X >= 1 && p.Y >= 1 && p.X <= float64(r.w-1) && p.Y <= float64(r.h-1)
 }
 
 // fastLine is line inside the image, in fixed-point numbers: it is what a face
 // costs.
-func (r *raster) fastLine(out []float32, p Point, dx, dy float64) {
-	const one, half = 1 << 16, 1 << 15
+func (r *raster) fastLine(out []pixel, p Point, dx, dy float64) {
 	x, y := int(p.X*one), int(p.Y*one)
 	stepX, stepY := int(math.Round(dx*one)), int(math.Round(dy*one))
-	luma := r.y[r.yoff:]
+	luma, stride := r.y[r.yoff:], r.ystride
+	for i := range out {
+		lx, ly := x-one/2, y-one/2
+		at := (ly>>16)*stride + lx>>16
+		fx, fy := lx>>8&255, ly>>8&255
+		a, b := luma[at:][:2], luma[at+stride:][:2]
+		top := int(a[0])<<8 + fx*(int(a[1])-int(a[0]))
+		low := int(b[0])<<8 + fx*(int(b[1])-int(b[0]))
+		out[i] = pixel{int32(top<<8 + fy*(low-top)), 128, 128}
+		x, y = x+stepX, y+stepY
+	}
 	if r.cb == nil {
-		for ; len(out) >= 3; out = out[3:] {
-			out[0], out[1], out[2] = mix(luma, r.ystride, x-half, y-half), 128, 128
-			x, y = x+stepX, y+stepY
-		}
 		return
 	}
 	cb, cr := r.cb[r.coff:], r.cr[r.coff:]
-	for ; len(out) >= 3; out = out[3:] {
-		cx, cy := (x+r.xodd*one)>>r.xs-half, (y+r.yodd*one)>>r.ys-half
-		out[0] = mix(luma, r.ystride, x-half, y-half)
-		out[1] = mix(cb, r.cstride, cx, cy)
-		out[2] = mix(cr, r.cstride, cx, cy)
+	xs, ys := r.xs+16, r.ys+16
+	x, y = int(p.X*one)+r.xodd*one, int(p.Y*one)+r.yodd*one
+	for i := range out {
+		c := (y>>ys)*r.cstride + x>>xs
+		out[i].cb, out[i].cr = cb[c], cr[c]
 		x, y = x+stepX, y+stepY
 	}
 }
 
-// mix is bilinear at a place in 1/65536 samples, which has all four neighbours.
-func mix(plane []byte, stride, x, y int) float32 {
-	i := (y>>16)*stride + x>>16
-	fx, fy := x>>8&255, y>>8&255
-	a, b := plane[i:][:2], plane[i+stride:][:2]
-	top := int(a[0])<<8 + fx*(int(a[1])-int(a[0]))
-	low := int(b[0])<<8 + fx*(int(b[1])-int(b[0]))
-	return float32(top<<8+fy*(low-top)) * (1.0 / (1 << 16))
+// ink writes pixels as a network wants them.
+type ink struct {
+	levels [256]float32 // of the values 0..255
+	r, b   int          // where red and blue go
 }
 
-// apply turns triples of luma, Cb and Cr into a network's input, by JFIF's
-// full-range conversion (ITU-T T.871).
-func (p Prep) apply(px []float32) {
-	for ; len(px) >= 3; px = px[3:] {
-		p.put(px[:3:3], px[0], px[1], px[2])
-	}
-}
-
-// put writes one pixel.
-func (p Prep) put(out []float32, luma, cb, cr float32) {
-	_ = out[2]
-	cb, cr = cb-128, cr-128
-	r := clamp(luma + 1.402*cr)
-	g := clamp(luma - 0.344136*cb - 0.714136*cr)
-	b := clamp(luma + 1.772*cb)
+func (p Prep) ink() *ink {
+	k := &ink{b: 2}
 	if p.BGR {
-		r, b = b, r
+		k.r, k.b = 2, 0
 	}
-	out[0], out[1], out[2] = r*p.Scale+p.Bias, g*p.Scale+p.Bias, b*p.Scale+p.Bias
+	for v := range k.levels {
+		k.levels[v] = float32(v)*p.Scale + p.Bias
+	}
+	return k
 }
 
-func clamp(v float32) float32 {
-	if v < 0 {
-		return 0
+// write converts to RGB by JFIF's full-range formula (ITU-T T.871), in 1/65536.
+func (k *ink) write(out []float32, row []pixel) {
+	for _, px := range row {
+		y, u, v := int(px.luma)+one/2, int(px.cb)-128, int(px.cr)-128
+		r := (y + 91881*v) >> 16
+		g := (y - 22554*u - 46802*v) >> 16
+		b := (y + 116130*u) >> 16
+		if r|g|b > 255 || r|g|b < 0 {
+			r, g, b = min(max(r, 0), 255), min(max(g, 0), 255), min(max(b, 0), 255)
+		}
+		o := out[:3]
+		out = out[3:]
+		o[k.r&3], o[1], o[k.b&3] = k.levels[uint8(r)], k.levels[uint8(g)], k.levels[uint8(b)]
 	}
-	if v > 255 {
-		return 255
-	}
-	return v
 }

@@ -107,7 +107,7 @@ func TestWarpDoesNotAlias(t *testing.T) {
 	}
 	const side = 64
 	out := make([]float32, 3*side*side)
-	newRaster(m).warp(out, side, framing(Point{128, 128}, 240, 0.3, side), plain, nil)
+	newRaster(m).warp(out, side, framing(Point{128, 128}, 240, 0.3, side), plain)
 	for i, v := range out {
 		if math.Abs(float64(v)-100) > 30 {
 			t.Fatalf("value %d is %v, want about 100", i, v)
@@ -129,8 +129,9 @@ func TestWarpTurns(t *testing.T) {
 
 func TestPrepOrder(t *testing.T) {
 	var rgb, bgr [3]float32
-	Prep{Scale: 1.0 / 127.5, Bias: -1}.put(rgb[:], 76, 85, 255) // red
-	Prep{BGR: true, Scale: 1}.put(bgr[:], 76, 85, 255)
+	red := []pixel{{76 * one, 85, 255}}
+	Prep{Scale: 1.0 / 127.5, Bias: -1}.ink().write(rgb[:], red)
+	Prep{BGR: true, Scale: 1}.ink().write(bgr[:], red)
 	if rgb[0] < 0.98 || rgb[2] > -0.95 || bgr[2] < 253 || bgr[0] > 3 {
 		t.Errorf("red is %v in RGB and %v in BGR", rgb, bgr)
 	}
