@@ -21,7 +21,6 @@ import (
 	"github.com/cypherface/edge/internal/api"
 	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/internal/verify"
-	"github.com/cypherface/edge/models"
 	"github.com/cypherface/edge/store"
 	"github.com/cypherface/edge/store/bolt"
 )
@@ -95,14 +94,7 @@ func (f boxFlags) open(ctx context.Context, t *terminal, recognise bool) (_ *cli
 		return nil, err
 	}
 	if recognise {
-		pack, err := models.Default(models.Root(*f.packs, t.getenv))
-		if err != nil {
-			return nil, err
-		}
-		if err := tflite.ProbeOnce(ctx, "", pack); err != nil {
-			return nil, err
-		}
-		e, networks, err := tflite.OpenEngine(pack, tflite.Options{})
+		e, pack, networks, err := packFlags{f.packs, new(string)}.open(ctx, t, tflite.Options{})
 		if err != nil {
 			return nil, err
 		}
