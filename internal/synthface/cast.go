@@ -1,17 +1,26 @@
 package synthface
 
+// cast holds the seeds whose faces are furthest from each other for the
+// standard pack among those of 1 to 170, found by TestChooseCast and looked
+// over by eye. Measured by TestNetworksSeeTheCast over three views of each: mates
+// score 0.75 to 0.97, two people 0.46 at the 99th percentile and 0.49 at most.
+// They have to be found anew when identities are drawn otherwise.
+var cast = [...]struct {
+	name string
+	seed int64
+}{
+	{"Ada", 21}, {"Marcus", 72}, {"Mei", 149}, {"Finn", 156}, {"Amara", 73}, {"Oskar", 147},
+	{"Layla", 145}, {"Jun", 136}, {"Iris", 32}, {"Viktor", 129}, {"Samir", 44}, {"Bruno", 61},
+}
+
 // Cast is the troupe of the demo camera: people with names whose faces are far
-// apart for the networks that this project uses. The order is the order of
-// their entrance. Each call returns new values; keep them to share meshes.
+// apart for the networks that this project uses, in the order of their
+// entrance. Each call returns new values; keep them to share meshes.
 func Cast() []*Person {
-	var cast []*Person
-	for _, c := range []struct {
-		name string
-		seed int64
-	}{{"Ada", 1}, {"Bruno", 2}} {
-		p := NewPerson(c.seed)
-		p.Name = c.name
-		cast = append(cast, p)
+	people := make([]*Person, len(cast))
+	for i, c := range cast {
+		people[i] = NewPerson(c.seed)
+		people[i].Name = c.name
 	}
-	return cast
+	return people
 }

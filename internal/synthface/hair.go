@@ -43,7 +43,7 @@ func (t *traits) hairLineAt(p vec, sx float64) float64 {
 		ry = 30
 	}
 	if t.style == scarf {
-		rx, ry = 5.6*t.width, 4.9-cy
+		rx, ry = 5.8*t.width, 5.4-cy
 		if p.Y < cy {
 			ry = cy - t.chinY + 1.2
 		}
@@ -114,8 +114,8 @@ func (t *traits) hanging(p vec, sx float64) float64 {
 		return vec{p.X, p.Y - 10.5, p.Z + 5.5}.len() - 3.6 + t.locks(p, sx)
 	case scarf:
 		d := limb(p, vec{0, -9, -1.6}, vec{0, -17, -2.6}, 7, 8.2)
-		d = blend(d, ellipsoid(p, vec{0, -3, -1.2}, vec{7.6 * t.width, 9.5, 7.6}), 1.5)
-		d = carve(d, ellipsoid(p, vec{0, -2, 9}, vec{5.7 * t.width, -t.chinY - 1.4, 8.5}), .8)
+		d = blend(d, ellipsoid(p, vec{0, -2, -1}, vec{8.1 * t.width, 11.5, 8.8}), 2)
+		d = carve(d, ellipsoid(p, vec{0, -2.6, 9.5}, vec{5.9 * t.width, -t.chinY - 2, 9.5}), .8)
 		return d + .16*noise(vec{p.X * .7, p.Y * .8, p.Z * .5}.add(t.grain))
 	}
 	return 1e3

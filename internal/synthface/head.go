@@ -58,7 +58,7 @@ func (t *traits) withNose(p vec, d float64) float64 {
 	tip := t.nosePeak
 	tip.Z -= t.noseTip
 	n := blend(limb(p, t.noseRoot, mid, t.noseBridge*.9, t.noseBridge), limb(p, mid, tip, t.noseBridge, t.noseTip), .3)
-	n = blend(n, t.noseWing(p), .9)
+	n = blend(n, t.noseWing(p), 1.2)
 	n = blend(n, limb(p, vec{0, t.noseY - .3, t.noseZ - 1}, vec{0, t.noseY - .8 - t.tipUp, 8.2}, .35, .3), .4)
 	d = blend(d, n, 1.6)
 	return carve(d, t.nostril(p, 1), .22)

@@ -155,7 +155,7 @@ func (t *traits) drawEyes(r dice, soft, fold float64) {
 
 func (t *traits) drawNoseAndMouth(r dice, soft, broad, fold float64) {
 	t.noseY = r.within(-3.9+.15*soft+.2*fold, .42, -5.4, -2.9)
-	t.noseW = r.within(1.25-.15*soft+.45*broad+.15*fold, .18, .8, 1.95)
+	t.noseW = r.within(1.25-.15*soft+.45*broad+.15*fold, .18, .8, 1.75)
 	t.noseTip = r.within(.92-.08*soft, .13, .62, 1.3)
 	t.noseBridge = r.within(.58-.06*soft+.16*broad+.1*fold, .1, .4, .95)
 	t.noseZ = r.within(10.6-.15*soft-.35*broad-.45*fold, .33, 9.7, 11.5)
@@ -164,7 +164,7 @@ func (t *traits) drawNoseAndMouth(r dice, soft, broad, fold float64) {
 	t.mouthW = r.near(2.5, .3)
 	t.lipU = r.within(.31+.1*soft+.2*broad, .1, .15, .8)
 	t.lipL = r.within(.43+.1*soft+.22*broad, .11, .22, .95)
-	t.mouthY = min(r.near(-6.9, .28), t.noseY-1.95-max(0, t.tipUp)*.7)
+	t.mouthY = min(r.near(-6.9, .28), t.noseY-2.2-max(0, t.tipUp)*.7)
 	t.chinY = clamp(min(t.chinY, t.mouthY-3), -12.8, -9)
 }
 
