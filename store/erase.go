@@ -2,10 +2,15 @@ package store
 
 import "fmt"
 
+// erasedBucket says who was erased: tag of the person → number of the erasure
+// event.
+const erasedBucket = "erased"
+
 // Erase removes a person with all that tells about him: crops, templates,
 // images, tickets, grants, sessions, reviews, and the personal parts of his
-// events. The envelopes stay, and an erasure event says who wanted it. The error
-// is ErrNotFound where there is no such person.
+// events; a Keyring then destroys his key. The envelopes stay, and an erasure
+// event says who wanted it. Nothing can be put under the same id again
+// (ErrErased). The error is ErrNotFound where there is no such person.
 func Erase(tx *Tx, id PersonID) error {
 	p, err := Get[Person](tx, id)
 	if err != nil {
@@ -27,7 +32,36 @@ func Erase(tx *Tx, id PersonID) error {
 			return fmt.Errorf("erase person: %w", err)
 		}
 	}
-	_, err = Append(tx, Event{Kind: EventErasure, Merchant: p.Merchant, Person: id, Outcome: OutcomeDone}, nil)
+	return tx.noteErasure(Event{Kind: EventErasure, Merchant: p.Merchant, Person: id, Outcome: OutcomeDone})
+}
+
+// noteErasure appends the event of an erasure and keeps that it happened.
+func (tx *Tx) noteErasure(e Event) error {
+	kv, err := tx.writable()
+	if err != nil {
+		return err
+	}
+	return tx.whole(func() error {
+		e, err := Append(tx, e, nil)
+		if err != nil {
+			return err
+		}
+		tag := e.Person.Tag()
+		tx.erased = append(tx.erased, tag)
+		return kv.Put(erasedBucket, tag[:], seqKey(e.Seq))
+	})
+}
+
+// checkErased refuses a person who was erased.
+func (tx *Tx) checkErased(p PersonID) error {
+	if p == "" {
+		return nil
+	}
+	tag := p.Tag()
+	seq, err := tx.get(erasedBucket, tag[:])
+	if err == nil && seq != nil {
+		err = ErrErased
+	}
 	return err
 }
 

@@ -22,6 +22,12 @@ var (
 	ErrForeign  = errors.New("not a store")              // or one of the other environment
 	ErrNewer    = errors.New("store of a newer version") // this program is too old for it
 	ErrDamaged  = errors.New("store is damaged")         // bytes are not as they were written
+	ErrSealed   = errors.New("store is sealed")          // and was to be opened without its keyring
+	ErrUnsealed = errors.New("store is not sealed")      // for backends: to be copied with Reseal
+
+	// ErrErased says that a person was erased: nothing about him can be read or
+	// put any more. It matches ErrNotFound.
+	ErrErased = fmt.Errorf("%w: the person was erased", ErrNotFound)
 )
 
 // ConflictError says that a record would break the uniqueness of a field. It

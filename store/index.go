@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -129,7 +130,9 @@ func List[T any, P Listed[T]](tx *Tx, ix Index[T], q Query[T]) (Page[T], error) 
 			return true, nil
 		}
 		var rec T
-		if err := tx.load(P(&rec).kind(), string(id), P(&rec)); err != nil {
+		if err := tx.load(P(&rec).kind(), string(id), P(&rec)); errors.Is(err, ErrErased) {
+			return true, nil
+		} else if err != nil {
 			return false, fmt.Errorf("follow index %s: %w", ix.name, dangling(err))
 		}
 		if q.Keep != nil {
@@ -198,7 +201,9 @@ func All[T any, P Listed[T]](tx *Tx, ix Index[T], prefix ...Term) iter.Seq2[T, e
 		from := tx.encode(ix.name, prefix)
 		err := tx.scan(indexBucket(ix.name), Range{From: from, To: after(from)}, func(_, id []byte) (bool, error) {
 			var rec T
-			if err := tx.load(P(&rec).kind(), string(id), P(&rec)); err != nil {
+			if err := tx.load(P(&rec).kind(), string(id), P(&rec)); errors.Is(err, ErrErased) {
+				return true, nil
+			} else if err != nil {
 				return false, fmt.Errorf("follow index %s: %w", ix.name, dangling(err))
 			}
 			return yield(rec, nil), nil
@@ -238,9 +243,10 @@ func Count[T any](tx *Tx, ix Index[T], prefix ...Term) (int, error) {
 	return n, err
 }
 
-// dangling turns the absence of what an index points at into damage.
+// dangling turns the absence of what an index points at into damage. Those who
+// were erased after the View began are absent rightly.
 func dangling(err error) error {
-	if isNotFound(err) {
+	if isNotFound(err) && !errors.Is(err, ErrErased) {
 		return fmt.Errorf("%w: points at nothing", ErrDamaged)
 	}
 	return err

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -9,7 +10,11 @@ import (
 // migrations[v] turns a store of schema v+1 into one of schema v+2. Whoever
 // changes what lies in a KV adds a step; this program writes the schema after the
 // last one.
-var migrations = []func(KV) error{}
+var migrations = []func(KV) error{
+	// Schema 2 may be sealed and notes erasures. What lies in a store that is not
+	// sealed stays as it is; programs that know schema 1 only are kept out.
+	func(KV) error { return nil },
+}
 
 const (
 	metaBucket = "meta"
@@ -27,7 +32,8 @@ type Layout struct {
 
 // Prepare makes an empty KV a store, or checks and migrates the one it holds;
 // kv must be writable. The error matches ErrForeign where the store is of the
-// other environment or none at all, ErrNewer where this program is too old.
+// other environment, of another keyring or none at all, ErrNewer where this
+// program is too old, ErrSealed and ErrUnsealed where the Sealer is none for it.
 func Prepare(kv KV, opt Options) (*Layout, error) {
 	l := &Layout{sealer: opt.Sealer, clock: opt.Clock}
 	if l.sealer == nil {
@@ -45,7 +51,7 @@ func Prepare(kv KV, opt Options) (*Layout, error) {
 	}
 	if b == nil {
 		l.info = Info{opt.Environment, NewUUID[DeviceID](), 1, 1 + len(migrations)}
-		return l, l.save(kv)
+		return l, errors.Join(l.save(kv), l.mark(kv), l.settle(kv))
 	}
 	if err := json.Unmarshal(b, &l.info); err != nil {
 		return nil, fmt.Errorf("%w: read its description: %v", ErrDamaged, err)
@@ -56,7 +62,13 @@ func Prepare(kv KV, opt Options) (*Layout, error) {
 	if l.info.Schema < 1 || l.info.Device == "" {
 		return nil, fmt.Errorf("%w: its description is incomplete", ErrDamaged)
 	}
-	return l, l.migrate(kv, migrations)
+	if err := l.migrate(kv, migrations); err != nil {
+		return nil, err
+	}
+	if err := l.checkSeal(kv); err != nil {
+		return nil, err
+	}
+	return l, l.settle(kv)
 }
 
 // migrate takes the steps that a store has not taken yet.

@@ -50,6 +50,7 @@ func TestMigrate(t *testing.T) {
 	}
 	m := newMemory()
 	l := prepare(t, m, nil)
+	l.info.Schema = 1
 	if err := l.migrate(m, steps); err != nil || !slices.Equal(taken, []int{1, 2}) {
 		t.Errorf("took steps %v, %v", taken, err)
 	}

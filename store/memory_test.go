@@ -58,6 +58,8 @@ func (m *memory) Scan(bucket string, r Range, fn func(k, v []byte) (bool, error)
 	return nil
 }
 
+func (m *memory) Buckets() ([]string, error) { return slices.Sorted(maps.Keys(m.buckets)), nil }
+
 // dump is everything there is, for searching.
 func (m *memory) dump() string {
 	var b strings.Builder

@@ -35,6 +35,7 @@
 //	index.NAME      terms, then id → id; in a unique index the terms alone
 //	personal        sequence number → nonce and personal part of an event
 //	outbox          consumer → last acknowledged sequence number
+//	erased          tag of a person → sequence number of the erasure
 //
 // A value is one byte of format, the length of a JSON header (uvarint), the
 // header, and for crops, images and templates the raw bytes after it: encoded
@@ -42,7 +43,8 @@
 // kind event, with the sequence number (8 bytes, big-endian) as id.
 //
 // Values pass a Sealer on their way, and terms that would tell something about a
-// person are hashed by it; Clear, the only one here, keeps values as they are.
+// person are hashed by it. The one of store/seal encrypts; Clear, the only one
+// here, keeps values as they are.
 //
 // # What it does not do
 //

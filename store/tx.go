@@ -16,6 +16,7 @@ type Tx struct {
 	cause  *Cause // nil in a View
 	head   uint64 // sequence number of the last event; valid once events is not empty
 	events []Event
+	erased []PersonTag
 	half   error // why a change was left half done: the transaction must fail
 }
 
@@ -39,6 +40,10 @@ func (tx *Tx) Finish() ([]Event, error) {
 	err := tx.kv.Put(metaBucket, []byte(headKey), binary.BigEndian.AppendUint64(nil, tx.head))
 	return tx.events, err
 }
+
+// Erased is for backends: it returns the people whom the transaction erases. When
+// it is committed, Layout.Forget destroys their keys.
+func (tx *Tx) Erased() []PersonTag { return tx.erased }
 
 // Abandon is for backends: it makes every later use of tx fail.
 func (tx *Tx) Abandon() { tx.kv = nil }
@@ -113,6 +118,9 @@ func (tx *Tx) load(k Kind, id string, rec any) error {
 func (tx *Tx) save(at Place, plain []byte) error {
 	kv, err := tx.writable()
 	if err != nil {
+		return err
+	}
+	if err := tx.checkErased(at.Person); err != nil {
 		return err
 	}
 	sealed, err := tx.layout.sealer.Seal(at, plain)

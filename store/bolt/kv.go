@@ -111,6 +111,16 @@ func (v *kv) step(c *bbolt.Cursor, r store.Range, first bool) (k, value []byte, 
 	return k, value, nil
 }
 
+// Buckets implements store.KV.
+func (v *kv) Buckets() (names []string, err error) {
+	defer v.guard(&err)
+	err = v.tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
+		names = append(names, string(name))
+		return nil
+	})
+	return names, err
+}
+
 // batch is a bbolt transaction that several Updates share. What each changes is
 // noted with what was there before, so that it alone can be taken back; buckets
 // that it made stay, empty.

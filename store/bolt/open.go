@@ -58,7 +58,12 @@ func open(path string, opt Options) (_ *Store, err error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if s.layout, err = prepare(db, opt, false); err != nil {
+	s.layout, err = prepare(db, opt, false)
+	if errors.Is(err, store.ErrUnsealed) {
+		s.log.Info("the store is being sealed", "path", path)
+		s.db, s.layout, err = seal(db, path, opt)
+	}
+	if err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -131,11 +136,23 @@ func prepare(db *bbolt.DB, opt Options, fresh bool) (l *store.Layout, err error)
 		}
 	}
 	b := &batch{kv: kv{tx: tx}}
-	l, err = store.Prepare(b, store.Options{Environment: opt.Environment, Sealer: opt.Sealer, Clock: opt.Clock})
+	l, err = store.Prepare(b, opt.store())
 	if err == nil && len(b.undo) > 0 {
-		err = tx.Commit()
+		err = settle(b, l)
 	}
 	return l, err
+}
+
+func (opt Options) store() store.Options {
+	return store.Options{Environment: opt.Environment, Sealer: opt.Sealer, Clock: opt.Clock}
+}
+
+// settle commits what was put by nobody's Update.
+func settle(b *batch, l *store.Layout) error {
+	if err := l.Sync(); err != nil {
+		return err
+	}
+	return b.tx.Commit()
 }
 
 // create makes a new store under another name and moves it to path when it is

@@ -28,6 +28,7 @@ type request struct {
 	ran    chan bool   // the answer: done, or to be taken back
 	done   chan error  // the fate of the group
 	events []store.Event
+	erased []store.PersonTag
 }
 
 const (
@@ -99,7 +100,7 @@ func (s *Store) run(r *request, b *batch, cause store.Cause, fn func(*store.Tx) 
 	}
 	events, err := tx.Finish()
 	if err == nil {
-		r.events, good = events, true
+		r.events, r.erased, good = events, tx.Erased(), true
 	}
 	return err
 }
@@ -118,9 +119,22 @@ func (s *Store) write() {
 			if err == nil && len(r.events) > 0 {
 				s.watchers.call(store.Commit{Events: r.events})
 			}
-			r.done <- err
+			fate := err
+			if fate == nil {
+				fate = s.forget(r.erased)
+			}
+			r.done <- fate
 		}
 	}
+}
+
+// forget ends an erasure that is committed: the keys of the people go. The one
+// who waits for it hears when that fails; it is done again with the next opening.
+func (s *Store) forget(people []store.PersonTag) error {
+	if err := s.layout.Forget(people); err != nil {
+		return s.fail(fmt.Errorf("erased, but the key is still there: %w", err))
+	}
+	return nil
 }
 
 // refused says why nothing can be changed any more.
@@ -149,10 +163,13 @@ func (s *Store) group(first *request) (group []*request, err error) {
 	case b.broken != nil: // what was only read and put until now can be forgotten
 		err = fmt.Errorf("%w: %w", store.ErrCommit, b.broken)
 	case len(b.undo) > 0:
-		if err = commit(b); err == nil {
+		if err = s.layout.Sync(); err != nil { // nothing is written yet
+			err = fmt.Errorf("%w: %w", store.ErrCommit, err)
+		} else if err = commit(b); err == nil {
 			return group, nil
+		} else {
+			err = s.fail(err)
 		}
-		err = s.fail(err)
 	}
 	if stuck := rollback(b); stuck != nil && !errors.Is(stuck, berrors.ErrTxClosed) {
 		s.stuck = stuck

@@ -1,0 +1,97 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/cypherface/edge/store"
+)
+
+// seal replaces a store that is not sealed by a sealed copy of itself: in the old
+// file, freed pages would keep what they held. A cut leaves the one or the other.
+func seal(old *bbolt.DB, path string, opt Options) (db *bbolt.DB, l *store.Layout, err error) {
+	draft := path + ".new"
+	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+	if err := sealInto(old, draft, opt); err != nil {
+		os.Remove(draft)
+		return nil, nil, fmt.Errorf("seal it: %w", err)
+	}
+	remains, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer remains.Close()
+	if err := os.Rename(draft, path); err != nil {
+		return nil, nil, err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer dir.Close()
+	if err := errors.Join(dir.Sync(), old.Close(), blank(remains)); err != nil {
+		return nil, nil, err
+	}
+	if db, err = openFile(path, opt); err != nil {
+		return nil, nil, err
+	}
+	if l, err = prepare(db, opt, false); err != nil {
+		db.Close()
+		return nil, nil, err
+	}
+	return db, l, nil
+}
+
+func sealInto(old *bbolt.DB, path string, opt Options) (err error) {
+	defer guard(&err)
+	defer faults(&err)()
+	from, err := old.Begin(false)
+	if err != nil {
+		return err
+	}
+	defer from.Rollback()
+	db, err := openFile(path, opt)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	to, err := db.Begin(true)
+	if err != nil {
+		return err
+	}
+	defer to.Rollback()
+	b := &batch{kv: kv{tx: to}}
+	l, err := store.Reseal(&kv{tx: from}, b, opt.store())
+	if err != nil {
+		return err
+	}
+	return settle(b, l)
+}
+
+// blank overwrites a file that no name leads to any more, as far as the disk
+// writes where it has written before.
+func blank(f *os.File) error {
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if _, err := io.CopyN(f, zeros{}, st.Size()); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) {
+	clear(b)
+	return len(b), nil
+}
