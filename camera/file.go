@@ -104,7 +104,11 @@ func mjpegClip(f *os.File, spans []span, p Params) (*clip, error) {
 		if _, err := f.ReadAt(raw, spans[i].off); err != nil {
 			return nil, fmt.Errorf("read JPEG frame: %w", err)
 		}
-		return picture.DecodeJPEG(raw, into, picture.Limits{Bytes: maxJPEG})
+		whole, err := CompleteJPEG(raw)
+		if err != nil {
+			return nil, err
+		}
+		return picture.DecodeJPEG(whole, into, picture.Limits{Bytes: maxJPEG})
 	}
 	return &clip{n: len(spans), load: load, pace: pace{every: p.period(0, clipFPS)}}, nil
 }

@@ -5,12 +5,16 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"image"
+	"image/jpeg"
 	"io"
+	"sync"
 )
 
 // Markers of a JPEG stream (ITU-T T.81, table B.1).
 const (
 	markTEM  = 0x01
+	markDHT  = 0xc4
 	markRST0 = 0xd0
 	markSOI  = 0xd8
 	markEOI  = 0xd9
@@ -26,66 +30,113 @@ var (
 	errTruncated = errors.New("JPEG ends early")
 )
 
-// JPEGLen returns the length of the JPEG that b begins with, from SOI to EOI.
-// Cameras and loopback drivers put padding behind it, and a transfer that broke
-// off lacks the end: that is an error, so that half a picture is never decoded
-// as a grey one.
-func JPEGLen(b []byte) (int, error) {
+// CompleteJPEG returns the JPEG that b begins with, fit for any decoder. What
+// cameras and loopback drivers put behind it is cut off, and the Huffman tables
+// that Motion JPEG may leave out are put in. A transfer that broke off lacks the
+// end: that is an error, so that half a picture is never decoded as a grey one.
+// The result shares memory with b where it can.
+func CompleteJPEG(b []byte) ([]byte, error) {
+	l, err := layOut(b)
+	if err != nil {
+		return nil, err
+	}
+	if l.tables || l.scan == 0 {
+		return b[:l.end], nil
+	}
+	tables := usualTables()
+	whole := make([]byte, 0, l.end+len(tables))
+	return append(append(append(whole, b[:l.scan]...), tables...), b[l.scan:l.end]...), nil
+}
+
+// usualTables is a DHT segment with the tables of ITU-T T.81, annex K.3, which a
+// Motion JPEG without tables means. Go's encoder uses these and no others.
+var usualTables = sync.OnceValue(func() []byte {
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, image.NewYCbCr(image.Rect(0, 0, 8, 8), image.YCbCrSubsampleRatio420), nil); err != nil {
+		return nil
+	}
+	all := b.Bytes()
+	for i := 2; ; {
+		next, m, err := jpegSegment(all, i)
+		if err != nil || m == markEOI {
+			return nil
+		}
+		if m == markDHT {
+			return all[i:next]
+		}
+		i = next
+	}
+})
+
+// layout says where the parts of a JPEG lie.
+type layout struct {
+	end    int  // behind EOI
+	scan   int  // of the first SOS; 0: none
+	tables bool // there are Huffman tables before it
+}
+
+// layOut walks over the JPEG that b begins with, from SOI to EOI.
+func layOut(b []byte) (l layout, err error) {
 	if len(b) < 2 {
-		return 0, errTruncated
+		return l, errTruncated
 	}
 	if b[0] != 0xff || b[1] != markSOI {
-		return 0, errNoJPEG
+		return l, errNoJPEG
 	}
 	for i := 2; ; {
-		next, end, err := jpegSegment(b, i)
-		if end || err != nil {
-			return next, err
+		next, m, err := jpegSegment(b, i)
+		switch {
+		case err != nil:
+			return l, err
+		case m == markEOI:
+			l.end = next
+			return l, nil
+		case m == markDHT:
+			l.tables = true
+		case m == markSOS && l.scan == 0:
+			l.scan = i
 		}
 		i = next
 	}
 }
 
 // jpegSegment steps over the marker at i, with its segment and, after SOS, the
-// entropy-coded data. end says that it was the last.
-func jpegSegment(b []byte, i int) (next int, end bool, err error) {
+// entropy-coded data.
+func jpegSegment(b []byte, i int) (next int, marker byte, err error) {
 	if i >= len(b) {
-		return 0, false, errTruncated
+		return 0, 0, errTruncated
 	}
 	if b[i] != 0xff {
-		return 0, false, fmt.Errorf("%w: byte %#02x where a marker belongs", errNoJPEG, b[i])
+		return 0, 0, fmt.Errorf("%w: byte %#02x where a marker belongs", errNoJPEG, b[i])
 	}
 	for i < len(b) && b[i] == 0xff { // fill bytes are allowed before a marker
 		i++
 	}
-	if i+2 > len(b) {
-		if i < len(b) && b[i] == markEOI {
-			return i + 1, true, nil
-		}
-		return 0, false, errTruncated
+	if i == len(b) {
+		return 0, 0, errTruncated
 	}
 	switch m := b[i]; {
-	case m == markEOI:
-		return i + 1, true, nil
-	case m == markTEM || m >= markRST0 && m < markSOI:
-		return i + 1, false, nil
+	case m == markEOI, m == markTEM, m >= markRST0 && m < markSOI:
+		return i + 1, m, nil // these stand alone
 	case m == 0 || m == markSOI:
-		return 0, false, fmt.Errorf("%w: marker %#02x inside", errNoJPEG, m)
+		return 0, 0, fmt.Errorf("%w: marker %#02x inside", errNoJPEG, m)
 	case i+3 > len(b):
-		return 0, false, errTruncated
-	case m == markSOS:
-		return scanEnd(b, i+1+int(b[i+1])<<8+int(b[i+2]))
+		return 0, 0, errTruncated
+	default:
+		n := int(b[i+1])<<8 | int(b[i+2])
+		if n < 2 {
+			return 0, 0, fmt.Errorf("%w: segment of %d bytes", errNoJPEG, n)
+		}
+		if next = i + 1 + n; m == markSOS {
+			next, err = scanEnd(b, next)
+		}
+		return next, m, err
 	}
-	n := int(b[i+1])<<8 | int(b[i+2])
-	if n < 2 {
-		return 0, false, fmt.Errorf("%w: segment of %d bytes", errNoJPEG, n)
-	}
-	return i + 1 + n, false, nil
 }
 
 // scanEnd finds the marker that ends entropy-coded data: 0xff followed by
 // neither a stuffed zero nor a restart marker.
-func scanEnd(b []byte, i int) (next int, end bool, err error) {
+func scanEnd(b []byte, i int) (int, error) {
 	for i < len(b) {
 		j := bytes.IndexByte(b[i:], 0xff)
 		if j < 0 || i+j+1 >= len(b) {
@@ -93,11 +144,11 @@ func scanEnd(b []byte, i int) (next int, end bool, err error) {
 		}
 		i += j
 		if m := b[i+1]; m != 0 && m != 0xff && (m < markRST0 || m > markRST0+7) {
-			return i, false, nil
+			return i, nil
 		}
 		i++
 	}
-	return 0, false, errTruncated
+	return 0, errTruncated
 }
 
 // span is a piece of a file.
@@ -140,9 +191,9 @@ func splitJPEG(data []byte, atEOF bool) (advance int, frame []byte, err error) {
 			return max(len(data)-1, 0), nil, nil // the last byte may begin a marker
 		}
 		at += start
-		n, err := JPEGLen(data[at:])
+		l, err := layOut(data[at:])
 		if err == nil {
-			return at + n, data[at : at+n], nil
+			return at + l.end, data[at : at+l.end], nil
 		}
 		if errors.Is(err, errTruncated) && !atEOF {
 			return at, nil, nil // ask for more

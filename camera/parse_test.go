@@ -3,7 +3,11 @@ package camera
 import (
 	"bytes"
 	"errors"
+	"image"
+	"image/jpeg"
 	"io"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 )
@@ -15,7 +19,7 @@ var tiny = []byte{0xff, 0xd8,
 	0xff, 0xff, 0xda, 0, 2, 1, 2, 0xff, 0, 3, 0xff, 0xd3, 4, 0xff,
 	0xff, 0xd9}
 
-func TestJPEGLen(t *testing.T) {
+func TestJPEGEnds(t *testing.T) {
 	cut := func(n int) []byte { return tiny[:n] }
 	for _, test := range []struct {
 		name string
@@ -37,10 +41,47 @@ func TestJPEGLen(t *testing.T) {
 		{"start inside", []byte{0xff, 0xd8, 0xff, 0xd8, 0, 0}, 0, errNoJPEG},
 		{"segment of one byte", []byte{0xff, 0xd8, 0xff, 0xe0, 0, 1, 0}, 0, errNoJPEG},
 	} {
-		n, err := JPEGLen(test.b)
-		if n != test.n || !errors.Is(err, test.err) {
-			t.Errorf("%s: %d, %v; want %d, %v", test.name, n, err, test.n, test.err)
+		l, err := layOut(test.b)
+		if l.end != test.n || !errors.Is(err, test.err) {
+			t.Errorf("%s: %d, %v; want %d, %v", test.name, l.end, err, test.n, test.err)
 		}
+	}
+}
+
+// Cameras send Motion JPEG without Huffman tables; the decoders want them.
+func TestCompleteJPEGPutsTablesIn(t *testing.T) {
+	img := image.NewYCbCr(image.Rect(0, 0, 40, 24), image.YCbCrSubsampleRatio420)
+	for i := range img.Y {
+		img.Y[i] = byte(7 * i)
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, img, nil); err != nil {
+		t.Fatal(err)
+	}
+	whole := b.Bytes()
+	tables := bytes.Index(whole, usualTables())
+	if len(usualTables()) != 420 || tables < 0 {
+		t.Fatalf("tables of %d bytes at %d", len(usualTables()), tables)
+	}
+	bare := slices.Delete(bytes.Clone(whole), tables, tables+420)
+	if _, err := jpeg.Decode(bytes.NewReader(bare)); err == nil {
+		t.Log("Go's decoder has learnt to do without tables")
+	}
+	got, err := CompleteJPEG(append(bare, "padding"...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, frame := range map[string][]byte{"completed": got, "with its own tables": whole} {
+		decoded, err := jpeg.Decode(bytes.NewReader(frame))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if want, _ := jpeg.Decode(bytes.NewReader(whole)); !reflect.DeepEqual(decoded, want) {
+			t.Errorf("%s: another picture", name)
+		}
+	}
+	if same, err := CompleteJPEG(whole); err != nil || &same[0] != &whole[0] || len(same) != len(whole) {
+		t.Errorf("a whole JPEG was copied: %v", err)
 	}
 }
 
@@ -88,8 +129,11 @@ func FuzzIndexMJPEG(f *testing.F) {
 			}
 			end = s.off + int64(s.n)
 			frame := b[s.off:end]
-			if n, err := JPEGLen(frame); n != len(frame) || err != nil {
-				t.Fatalf("frame %v is no whole JPEG: %d, %v", s, n, err)
+			if l, err := layOut(frame); l.end != len(frame) || err != nil {
+				t.Fatalf("frame %v is no whole JPEG: %d, %v", s, l.end, err)
+			}
+			if _, err := CompleteJPEG(frame); err != nil {
+				t.Fatalf("frame %v cannot be completed: %v", s, err)
 			}
 		}
 	})

@@ -131,11 +131,11 @@ func (s *source) decode(b []byte) (*image.YCbCr, error) {
 		}
 		return fromYUYV(b, size, s.img), nil
 	}
-	n, err := camera.JPEGLen(b)
+	whole, err := camera.CompleteJPEG(b)
 	if err != nil {
 		return nil, err
 	}
-	return picture.DecodeJPEG(b[:n], s.img, picture.Limits{})
+	return picture.DecodeJPEG(whole, s.img, picture.Limits{})
 }
 
 // Close stops the device. It waits for a read that is under way, up to a second.
