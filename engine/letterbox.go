@@ -1,7 +1,5 @@
 package engine
 
-import "math"
-
 // letterbox is an image fitted into a square tensor, centred, the rest black.
 type letterbox struct {
 	scale  float64 // image pixels a tensor pixel
@@ -27,7 +25,10 @@ type columns struct {
 
 // taps chooses n image pixels, evenly spread, for each tensor pixel.
 func (l letterbox) taps(side, size int, offset float64, shift uint, odd int) columns {
-	n := min(int(math.Ceil(l.scale/2)), maxTaps)
+	n := 2
+	if l.scale > 4 {
+		n = 3
+	}
 	c := columns{first: side, n: n, luma: make([]int32, side*n), chroma: make([]int32, side)}
 	for u := range side {
 		center := (float64(u) + 0.5 - offset) * l.scale
@@ -47,10 +48,6 @@ func (l letterbox) taps(side, size int, offset float64, shift uint, odd int) col
 // fine is the scale up to which the letterbox interpolates between pixels;
 // beyond, there are pixels enough to average some of them.
 const fine = 1.5
-
-// maxTaps bounds the pixels along one axis that are averaged for one of the
-// tensor's.
-const maxTaps = 4
 
 // letterbox fills in, a side×side tensor. It is the one step that touches the
 // whole frame, so it reads only as many pixels as the detector can tell apart:
@@ -81,32 +78,26 @@ func (r *raster) letterbox(in []float32, side int, prep Prep) letterbox {
 	return l
 }
 
-// gather averages the samples of a row of tensor pixels.
+// gather averages the samples of a row of tensor pixels, 2×2 or 3×3 for each.
 func (r *raster) gather(row []pixel, xs, ys columns, v int) {
 	n := xs.n
-	weight := int32(one / (n * ys.n))
-	var lines [maxTaps][]byte
-	for j, y := range ys.luma[v*ys.n:][:ys.n] {
+	var lines [3][]byte
+	for j, y := range ys.luma[v*n:][:n] {
 		lines[j] = r.y[r.yoff+int(y)*r.ystride:][:r.w]
 	}
+	l0, l1, l2 := lines[0], lines[1], lines[2]
 	taps := xs.luma[xs.first*n : xs.last*n]
-	if n == 2 && ys.n == 2 { // a usual camera's frame
-		for u := range row {
-			i, j := taps[2*u], taps[2*u+1]
-			sum := int32(lines[0][i]) + int32(lines[0][j]) + int32(lines[1][i]) + int32(lines[1][j])
-			row[u] = pixel{sum * weight, 128, 128}
+	for u := range row {
+		at := taps[u*n:][:n]
+		i, j := at[0], at[1]
+		sum := int32(l0[i]) + int32(l0[j]) + int32(l1[i]) + int32(l1[j])
+		if n == 2 {
+			row[u] = pixel{sum * (one / 4), 128, 128}
+			continue
 		}
-	} else {
-		for u := range row {
-			sum := int32(0)
-			at := taps[u*n:][:n]
-			for _, line := range lines[:ys.n] {
-				for _, x := range at {
-					sum += int32(line[x])
-				}
-			}
-			row[u] = pixel{sum * weight, 128, 128}
-		}
+		k := at[2]
+		sum += int32(l0[k]) + int32(l1[k]) + int32(l2[i]) + int32(l2[j]) + int32(l2[k])
+		row[u] = pixel{(sum*one + 4) / 9, 128, 128}
 	}
 	if r.cb == nil {
 		return

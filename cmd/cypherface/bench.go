@@ -233,7 +233,7 @@ const (
 // the overheads.
 func (b *bench) frames(ctx context.Context, e *engine.Engine, n int, p *progress) (map[string]float64, error) {
 	raw := toYUYV(scene(640, 480))
-	coded, err := picture.EncodeJPEG(scene(1280, 720), 85)
+	coded, err := picture.EncodeJPEG(scene(1280, 720), 80)
 	if err != nil {
 		return nil, err
 	}
