@@ -15,7 +15,7 @@ import (
 )
 
 // match is POST /face/match/: the newest uploaded target image of a person
-// against his template. The image is gone afterwards.
+// against his template. The image is gone afterwards, and older ones with it.
 func (a *API) match(c *call) error {
 	var in struct {
 		UserID string `json:"userId"`
@@ -37,13 +37,7 @@ func (a *API) match(c *call) error {
 	}
 	res, err := a.Verifier.Verify(c.ctx(), verify.VerifyRequest{
 		Cause: c.cause(), Merchant: c.Merchant, Person: id, Image: img,
-		Also: func(tx *store.Tx, _ verify.Result) error {
-			err := store.Delete[store.Image](tx, target.ID)
-			if errors.Is(err, store.ErrNotFound) { // another call compared it meanwhile
-				return errNoTarget
-			}
-			return err
-		},
+		Also: func(tx *store.Tx, _ verify.Result) error { return useTarget(tx, &target) },
 	})
 	if err != nil {
 		return err
@@ -90,6 +84,25 @@ func (a *API) target(c *call, id store.PersonID) (store.Image, error) {
 		return store.Image{}, errNoTarget
 	}
 	return found.Items[0], nil
+}
+
+// useTarget removes a target image and those that were uploaded before it, which
+// nobody should be compared with by surprise.
+func useTarget(tx *store.Tx, target *store.Image) error {
+	if _, err := store.Get[store.Image](tx, target.ID); errors.Is(err, store.ErrNotFound) {
+		return errNoTarget // another call compared it meanwhile
+	} else if err != nil {
+		return err
+	}
+	before, err := store.List(tx, store.ImagesByPerson, store.Query[store.Image]{
+		Prefix: []store.Term{store.Plain(target.Person), store.Plain(store.PurposeTarget)}, Limit: sweepAtOnce,
+	})
+	for i := 0; err == nil && i < len(before.Items); i++ {
+		if !before.Items[i].Created.After(target.Created) {
+			err = store.Delete[store.Image](tx, before.Items[i].ID)
+		}
+	}
+	return err
 }
 
 // identify is POST /identify/: who of the merchant's people is it, if anybody.

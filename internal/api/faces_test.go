@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"image/color"
@@ -62,6 +63,40 @@ func TestTheNewestTargetIsCompared(t *testing.T) {
 	if a := b.want(b.call("POST", "/face/match", `{"userId":"`+id+`"}`), 200); a.body["match"] != true {
 		t.Error(a.raw)
 	}
+	b.want(b.call("POST", "/face/match", `{"userId":"`+id+`"}`), 422) // the older one is gone too
+}
+
+func TestExpiredUploadsAreSweptAway(t *testing.T) {
+	b := newBox(t, store.Sandbox)
+	id := b.enrolled("Ada", red)
+	b.want(b.put(b.link(id, "match"), jpegOf(red)), 200)
+	b.want(b.link(id, "match"), 200)
+	b.now = b.now.Add(4801 * time.Second)
+	ctx, stop := context.WithCancel(t.Context())
+	swept := make(chan error)
+	go func() { swept <- b.Sweep(ctx) }()
+	left := func() (n int) {
+		err := b.store.View(t.Context(), func(tx *store.Tx) error {
+			tickets, err := store.Count(tx, store.TicketsByExpiry)
+			images, err2 := store.Count(tx, store.ImagesByExpiry)
+			n = tickets + images
+			return errors.Join(err, err2)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for deadline := time.Now().Add(10 * time.Second); left() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d records are left", left())
+		}
+	}
+	stop()
+	if err := <-swept; err != nil {
+		t.Error(err)
+	}
+	b.want(b.link(id, "upload"), 409) // that the source was processed is not forgotten
 }
 
 func TestUploadRefuses(t *testing.T) {
