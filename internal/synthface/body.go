@@ -9,6 +9,7 @@ const shoulders = 1.8
 // mirrored to x ≥ 0.
 func (t *traits) clothField(p vec) float64 {
 	p.Y -= shoulders
+	p.X /= t.build
 	d := limb(p, vec{2, -21.5, -4}, vec{16, -25.5, -5}, 4.6, 5)
 	d = blend(d, ellipsoid(p, vec{0, -43, -4}, vec{17.5, 25, 9.5}), 3.5)
 	d = blend(d, ellipsoid(p, vec{0, -76, -4}, vec{15.5, 28, 9}), 6)
@@ -33,10 +34,10 @@ func (t *traits) neckline(p vec) (open, rim float64) {
 	q := p.sub(c)
 	q.Y += .28*q.Z + .4 // lower in front
 	open = math.Hypot(q.X, q.Z) - r
-	thick, depth := .62, 4.
+	thick := .62
 	if t.pattern == hood { // a hood lying on the shoulders
-		thick, depth = 1.7, .8
+		thick = 1.7
 		r += 1.1
 	}
-	return max(open, -depth-q.Y), math.Hypot(math.Hypot(q.X, q.Z)-r, q.Y+.4) - thick
+	return max(open, -.8-q.Y), math.Hypot(math.Hypot(q.X, q.Z)-r, q.Y+.4) - thick
 }

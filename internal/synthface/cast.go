@@ -9,8 +9,8 @@ var cast = [...]struct {
 	name string
 	seed int64
 }{
-	{"Ada", 21}, {"Marcus", 72}, {"Mei", 149}, {"Finn", 156}, {"Amara", 73}, {"Oskar", 147},
-	{"Layla", 145}, {"Jun", 136}, {"Iris", 32}, {"Viktor", 129}, {"Samir", 44}, {"Bruno", 61},
+	{"Ada", 73}, {"Finn", 156}, {"Mei", 149}, {"Marcus", 72}, {"Greta", 21}, {"Oskar", 147},
+	{"Jun", 136}, {"Layla", 145}, {"Iris", 32}, {"Samir", 44}, {"Viktor", 129}, {"Bruno", 61},
 }
 
 // Cast is the troupe of the demo camera: people with names whose faces are far

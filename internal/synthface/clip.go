@@ -14,7 +14,7 @@ import (
 // rendition names the look of the renderer. It is part of each clip's file
 // name: raise it whenever pixels change, and no cache will show old ones (a
 // test holds it to a digest of the pixels).
-const rendition = 1
+const rendition = 2
 
 // clip is a rendered act: its frames as JPEG.
 type clip [][]byte

@@ -50,6 +50,7 @@ type traits struct {
 	// Linear RGB.
 	skin, hair, iris, lip, shadow, cloth, cloth2, glassC vec
 
+	build   float64 // breadth of the shoulders, 1 is broad
 	pattern pattern
 	glasses glasses
 	glassR  float64
@@ -219,6 +220,7 @@ func (t *traits) drawHair(r dice, soft, dark, fold float64) {
 }
 
 func (t *traits) drawWardrobe(r dice, soft float64) {
+	t.build = 1 - .13*soft
 	tint := vec{.92, .62, .60}
 	if soft > .6 && r.chance(.6) {
 		t.makeUp = .3 + .6*r.Float64()
