@@ -7,10 +7,6 @@ import (
 	"math"
 )
 
-// topRoom is how much of a face box's height is added above it for the
-// landmarks network, whose training boxes begin higher than BlazeFace's.
-const topRoom = 0.2
-
 // refine finds the landmarks of a face and judges it.
 func (e *Engine) refine(ctx context.Context, r *raster, f *Face) error {
 	k := &f.Keypoints
@@ -37,15 +33,11 @@ func (e *Engine) refine(ctx context.Context, r *raster, f *Face) error {
 const mouthHalf = 0.41
 
 // upright frames a face's box for the landmarks network: a square turned by
-// the eye line, with room at the top.
+// the eye line. Room at the top or around it made alignment no better.
 func upright(f *Face) similarity {
 	eyes := [2]Point{f.Keypoints[RightEye], f.Keypoints[LeftEye]}
 	angle := math.Atan2(eyes[1].Y-eyes[0].Y, eyes[1].X-eyes[0].X)
-	sin, cos := math.Sincos(angle)
-	c := f.Box.Center()
-	lift := f.Box.Height() * topRoom / 2
-	side := max(f.Box.Width(), f.Box.Height()) * (1 + topRoom)
-	return framing(Point{c.X + sin*lift, c.Y - cos*lift}, side, angle, landmarkSide)
+	return framing(f.Box.Center(), max(f.Box.Width(), f.Box.Height()), angle, landmarkSide)
 }
 
 // landmarkSide is the side of the square that framings for the landmarks
@@ -96,10 +88,34 @@ func (e *Engine) embed(ctx context.Context, r *raster, landmarks [5]Point) (Temp
 	if err != nil {
 		return nil, err
 	}
+	var l light
+	first, err := e.look(ctx, func(in []float32) {
+		r.warp(in, e.size, t, e.cfg.Embedder.Prep)
+		if e.cfg.SecondLook != LookOnce {
+			l = e.lightOn(in)
+		}
+	})
+	if err != nil || e.cfg.SecondLook == LookOnce || e.cfg.SecondLook == LookWhenHard && !l.bad() {
+		return first, err
+	}
+	second, err := e.look(ctx, func(in []float32) {
+		r.warp(in, e.size, t, e.cfg.Embedder.Prep)
+		mirror(in, e.size)
+		l.even(in, e.cfg.Embedder.Prep)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if both := Fuse(first, second); both != nil {
+		return both, nil
+	}
+	return first, nil // opposite directions have no mean
+}
+
+// look runs the embedder once.
+func (e *Engine) look(ctx context.Context, fill func(in []float32)) (Template, error) {
 	out := make(Template, e.dim)
-	err = e.cfg.Embedder.Run(ctx,
-		func(in []float32) { r.warp(in, e.size, t, e.cfg.Embedder.Prep) },
-		func(outs [][]float32) { copy(out, outs[0]) })
+	err := e.cfg.Embedder.Run(ctx, fill, func(outs [][]float32) { copy(out, outs[0]) })
 	if err != nil {
 		return nil, fmt.Errorf("embed face: %w", err)
 	}

@@ -262,9 +262,8 @@ func TestLandmarksNetworkAnswersInItsCrop(t *testing.T) {
 	if err != nil || len(faces) != 1 {
 		t.Fatalf("%v %v", faces, err)
 	}
-	// A box of 40 around (96, 96), 20 % more at the top: a square of 48 from
-	// (72, 68) on.
-	if l := faces[0].Landmarks; !near(l[2], Point{96, 92}, 0.01) || !near(l[0], Point{72 + 0.3*48, 68 + 0.4*48}, 0.01) {
+	// A box of 40 around (96, 96).
+	if l := faces[0].Landmarks; !near(l[2], Point{96, 96}, 0.01) || !near(l[0], Point{76 + 0.3*40, 76 + 0.4*40}, 0.01) {
 		t.Errorf("landmarks %v", l)
 	}
 }

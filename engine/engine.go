@@ -72,9 +72,9 @@ type Config struct {
 	// MinScore is the least detection score, 0.5 when 0.
 	MinScore float64
 
-	// KeepLight turns the correction of light off, for measurements of what it
-	// brings.
-	KeepLight bool
+	// SecondLook says which faces are embedded twice for a better template;
+	// the zero value: those in bad light.
+	SecondLook SecondLook
 }
 
 // Engine runs the chain of networks. It is safe for concurrent use.
