@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/internal/accuracy"
 )
 
@@ -40,6 +41,7 @@ type evalOptions struct {
 	pairs, images, groups    string
 	stress, light            uint64
 	identify                 int
+	look                     engine.SecondLook
 	calibration, origin, det string
 	pack                     packFlags
 }
@@ -54,7 +56,17 @@ func (o *evalOptions) define(fs *flag.FlagSet) {
 	fs.StringVar(&o.calibration, "calibration", "", "write a manifest's calibration, the worse of the plain and the stressed images, to this `file`")
 	fs.StringVar(&o.origin, "origin", "", "what a calibration says of the images' `origin` (default: the name of the folder)")
 	fs.StringVar(&o.det, "det", "", "draw the trade-off of both errors as SVG into this `file`")
+	fs.Func("looks", "`once`, twice or hard: embed each face so often, hard: twice in bad light (default hard)", o.setLook)
 	o.pack = addPackFlags(fs)
+}
+
+func (o *evalOptions) setLook(word string) error {
+	look, ok := map[string]engine.SecondLook{"hard": engine.LookWhenHard, "once": engine.LookOnce, "twice": engine.LookTwice}[word]
+	if !ok {
+		return errors.New("want once, twice or hard")
+	}
+	o.look = look
+	return nil
 }
 
 func (o *evalOptions) check(rest []string) error {
@@ -67,6 +79,8 @@ func (o *evalOptions) check(rest []string) error {
 		return errors.New("--stress and --stress-light are two measurements: run one after the other")
 	case o.calibration != "" && o.light != 0:
 		return errors.New("--calibration takes the plain and the stressed images, not --stress-light")
+	case o.light != 0 && o.look == engine.LookOnce:
+		return errors.New("--stress-light compares with --looks once by itself")
 	case o.identify < 0:
 		return errors.New("--identify wants a number of people")
 	}
@@ -101,7 +115,7 @@ func evaluate(ctx context.Context, t *terminal, opt *evalOptions) (*evalReport, 
 	if err != nil {
 		return nil, err
 	}
-	view := view{stress: opt.stress, light: opt.light}
+	view := view{stress: opt.stress, light: opt.light, look: opt.look}
 	main, err := set.measure(ctx, t, view)
 	if err != nil {
 		return nil, err
@@ -109,14 +123,13 @@ func evaluate(ctx context.Context, t *terminal, opt *evalOptions) (*evalReport, 
 	report := &evalReport{Pack: main.pack.Name, Space: main.pack.Space, evalRates: rates(main)}
 	curves := []accuracy.Curve{{Name: view.String(), Result: main.result}}
 	if view.light != 0 {
-		view.keepLight = true
+		view.look = engine.LookOnce
 		other, err := set.measure(ctx, t, view)
 		if err != nil {
 			return nil, err
 		}
 		report.Uncorrected = new(evalRates)
 		*report.Uncorrected = rates(other)
-		curves[0].Name += ", corrected"
 		curves = append(curves, accuracy.Curve{Name: view.String(), Result: other.result})
 	}
 	if opt.calibration != "" {
@@ -144,9 +157,9 @@ const defaultStress = 1
 
 // calibrate measures the other of plain and stressed, and writes both down.
 func (s *evalSet) calibrate(ctx context.Context, t *terminal, opt *evalOptions, main *measured) (*measured, error) {
-	with := view{stress: defaultStress}
+	with := view{stress: defaultStress, look: opt.look}
 	if main.view.stress != 0 {
-		with = view{}
+		with.stress = 0
 	}
 	other, err := s.measure(ctx, t, with)
 	if err != nil {

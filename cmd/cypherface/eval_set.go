@@ -54,10 +54,10 @@ func openSet(opt *evalOptions) (*evalSet, error) {
 }
 
 // view is how the images are looked at: as they are, as a camera at a door
-// sees them, or in bad light; and whether the engine may correct the light.
+// sees them, or in bad light; and which faces the engine looks at twice.
 type view struct {
 	stress, light uint64 // seeds; 0 is off
-	keepLight     bool
+	look          engine.SecondLook
 }
 
 func (v view) String() string {
@@ -68,10 +68,12 @@ func (v view) String() string {
 	case v.light != 0:
 		name = fmt.Sprintf("in bad light (seed %d)", v.light)
 	}
-	if v.keepLight {
-		name += ", uncorrected"
-	}
-	return name
+	return name + lookNames[v.look]
+}
+
+// lookNames are what the looks add to a view's name.
+var lookNames = map[engine.SecondLook]string{
+	engine.LookWhenHard: "", engine.LookOnce: ", one look", engine.LookTwice: ", two looks",
 }
 
 // measured is the outcome of one pass over the images.
@@ -87,7 +89,7 @@ type measured struct {
 // disk between runs: a template is only as good as the engine that made it.
 func (s *evalSet) measure(ctx context.Context, t *terminal, v view) (*measured, error) {
 	e, pack, networks, err := s.pack.open(ctx, t, tflite.Options{
-		Adjust: func(c *engine.Config) { c.KeepLight = v.keepLight },
+		Adjust: func(c *engine.Config) { c.SecondLook = v.look },
 	})
 	if err != nil {
 		return nil, err

@@ -108,7 +108,7 @@ func TestEval(t *testing.T) {
 func TestEvalInBadLightMeasuresBoth(t *testing.T) {
 	pairs, images := renderSet(t)
 	out := mustCLI(t, "eval", "--packs", testPacks, "--pack", "basic", "--pairs", pairs, "--images", images, "--stress-light", "3")
-	for _, want := range []string{"in bad light (seed 3):", "in bad light (seed 3), uncorrected:", "by group", "FMR", "unknown"} {
+	for _, want := range []string{"in bad light (seed 3):", "in bad light (seed 3), one look:", "by group", "FMR", "unknown"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
