@@ -41,7 +41,7 @@ func TestLightOn(t *testing.T) {
 		{"dark", stripes(40, 12), true},
 		{"bright", stripes(210, 30), true},
 		{"flat", stripes(120, 8), true},
-		{"from one side", func(x, y float64) float64 { return 180*x + 20 + 20*math.Sin(y*20) }, true},
+		{"from one side", func(x, y float64) float64 { return 220*x + 5 + 20*math.Sin(y*20) }, true},
 		{"noisy", func(x, y float64) float64 { return stripes(130, 30)(x, y) + 8*rng.NormFloat64() }, true},
 		{"black", func(_, _ float64) float64 { return 0 }, true},
 	} {
