@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"errors"
+	"slices"
 	"sync"
 
 	"github.com/cypherface/edge/engine"
@@ -45,23 +47,55 @@ type impostors struct {
 	sum Impostors
 }
 
-// note counts a search for mate; the first hit that is not the mate was wrong.
+// note counts a search for mate.
 func (w *impostors) note(mate store.PersonID, hits []engine.Hit) {
-	for _, h := range hits {
-		if h.ID == string(mate) {
-			continue
-		}
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.sum.Histogram == nil {
-			w.sum.Histogram = make([]int, bins)
-		}
-		w.sum.Histogram[binOf(h.Score)]++
-		if w.sum.Probes++; w.sum.Probes == 1 || h.Score > w.sum.Best {
-			w.sum.Best, w.sum.LookAlike = h.Score, [2]string{string(mate), h.ID}
-		}
+	h, ok := bestWrong(mate, hits)
+	if !ok {
 		return
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.sum.Histogram == nil {
+		w.sum.Histogram = make([]int, bins)
+	}
+	w.sum.Histogram[binOf(h.Score)]++
+	if w.sum.Probes++; w.sum.Probes == 1 || h.Score > w.sum.Best {
+		w.sum.Best, w.sum.LookAlike = h.Score, [2]string{string(mate), h.ID}
+	}
+}
+
+// bestWrong is the first hit that is not the mate.
+func bestWrong(mate store.PersonID, hits []engine.Hit) (h engine.Hit, ok bool) {
+	for _, h := range hits {
+		if h.ID != string(mate) {
+			return h, true
+		}
+	}
+	return engine.Hit{}, false
+}
+
+// flagLookAlike asks an operator about two people whom the network takes for
+// each other: a probe that was verified as mate would have passed as another,
+// too. It asks once, whatever the answer was.
+func (s *Service) flagLookAlike(tx *store.Tx, m store.MerchantID, mate store.PersonID, hits []engine.Hit, threshold float64) error {
+	h, ok := bestWrong(mate, hits)
+	if !ok || h.Score < threshold {
+		return nil
+	}
+	other := store.PersonID(h.ID)
+	if _, err := store.GetOf[store.Person](tx, m, other); errors.Is(err, store.ErrNotFound) {
+		return nil // erased since the search
+	}
+	for r, err := range store.All(tx, store.ReviewsByPerson, store.Plain(mate)) {
+		if err != nil {
+			return err
+		}
+		if r.Reason != store.ReviewConflict && slices.Contains(r.Persons, other) {
+			return nil
+		}
+	}
+	return store.Put(tx, &store.Review{ID: store.NewID[store.ReviewID](tx.Time()), Merchant: m, Reason: store.ReviewLookAlike,
+		Persons: []store.PersonID{mate, other}, Score: s.cal.Similarity(h.Score)})
 }
 
 // Impostors returns the watch of a merchant's gallery since the start.

@@ -41,14 +41,19 @@ func (s *Service) Verify(ctx context.Context, r VerifyRequest) (Result, error) {
 		Faces:      face.faces,
 		Warnings:   face.warnings,
 	}
+	var hits []engine.Hit
 	if res.Match {
 		g := s.galleries.of(r.Merchant)
-		g.impostors.note(r.Person, g.Search(probe, 2))
+		hits = g.Search(probe, 2)
+		g.impostors.note(r.Person, hits)
 	}
 	event := store.Event{Kind: store.EventDecision, Action: op, Merchant: r.Merchant, Person: r.Person, Session: r.Session,
 		Outcome: outcome(res.Match), Reasons: face.warnings,
 		Counters: map[string]float64{"similarity": res.Similarity, "threshold": res.Threshold, "faces": float64(face.faces)}}
 	err = s.store.Update(ctx, r.Cause, func(tx *store.Tx) (err error) {
+		if err := s.flagLookAlike(tx, r.Merchant, r.Person, hits, threshold); err != nil {
+			return err
+		}
 		if res.Event, err = store.Append(tx, event, nil); err == nil && r.Also != nil {
 			err = r.Also(tx, res)
 		}

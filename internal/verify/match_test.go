@@ -210,3 +210,21 @@ func TestImpostorsAreWatched(t *testing.T) {
 		t.Errorf("share of nothing is %v", got)
 	}
 }
+
+// Two people whom a probe fits become a question to an operator, once.
+func TestLookAlikesAreFlagged(t *testing.T) {
+	b := newBox(t)
+	p, twin := b.person(1), b.person(2)
+	for range 3 {
+		if r, err := b.verify(p, picture(look{who: 1, also: 2})); err != nil || !r.Match {
+			t.Fatalf("%+v, %v", r, err)
+		}
+	}
+	if _, err := b.verify(p, of(1)); err != nil {
+		t.Fatal(err)
+	}
+	reviews := all(b, store.ReviewsByMerchant, store.Plain(b.merchant), store.Plain("open"))
+	if len(reviews) != 1 || reviews[0].Reason != store.ReviewLookAlike || !slices.Equal(reviews[0].Persons, []store.PersonID{p, twin}) {
+		t.Errorf("reviews %+v", reviews)
+	}
+}

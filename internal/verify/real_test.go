@@ -62,7 +62,8 @@ func TestRealNetworksAtADoor(t *testing.T) {
 		t.Skip("renders for some seconds")
 	}
 	b := newRealBox(t)
-	ada, bo, stranger := synthface.NewPerson(2), synthface.NewPerson(3), synthface.NewPerson(11)
+	cast := synthface.Cast()
+	ada, bo, stranger := cast[0], cast[1], cast[2]
 	var want []string
 	for _, p := range []*synthface.Person{ada, bo} {
 		id := b.person(0)
