@@ -1,0 +1,107 @@
+package seal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/cypherface/edge/store"
+)
+
+// Rotate wraps the keyrings below a data folder with another master key. Then a
+// local key that is no longer needed is destroyed. The caller sees to it that
+// nobody has the keyrings open.
+//
+// It may be cut anywhere: each keyring is wrapped with the one or the other key,
+// a local key is destroyed only after all are, and Open tries both local keys.
+// Doing it again completes it.
+func Rotate(dir string, from, to *Master) error {
+	return rotate(dir, from, to, disk{})
+}
+
+func rotate(dir string, from, to *Master, d disk) error {
+	var rings []*Ring
+	for _, env := range []store.Environment{store.Sandbox, store.Production} {
+		r, err := Open(Path(dir, env), from, Options{MustExist: true})
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil { // perhaps it was rewrapped before a cut
+			if again, err2 := Open(Path(dir, env), to, Options{MustExist: true}); err2 == nil {
+				r, err = again, nil
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("rotate master key: %w", err)
+		}
+		r.disk = d
+		rings = append(rings, r)
+	}
+	for _, r := range rings {
+		if err := r.rewrap(to); err != nil {
+			return fmt.Errorf("rotate master key: %w", err)
+		}
+	}
+	if err := to.settle(dir, &d); err != nil {
+		return fmt.Errorf("rotate master key: %w", err)
+	}
+	return nil
+}
+
+func (r *Ring) rewrap(m *Master) error {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	h, wrapping, err := m.wrap()
+	if err != nil {
+		return err
+	}
+	r.master, r.header, r.wrapping = m, h, wrapping
+	return r.rewrite()
+}
+
+// settle ends a rotation: the next local key takes the place of the present one,
+// or, where the key is not local now, both go.
+func (m *Master) settle(dir string, d *disk) error {
+	if err := m.save(d); err != nil { // no keyring has needed it
+		return err
+	}
+	local, next := filepath.Join(dir, localName), filepath.Join(dir, nextName)
+	if m.source == Local {
+		if m.path == next {
+			if err := d.rename(next, local); err != nil {
+				return err
+			}
+			m.path = local
+		}
+		return nil
+	}
+	for _, path := range []string{local, next} {
+		if err := d.remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Inspection is what a keyring tells without its master key.
+type Inspection struct {
+	Source Source
+	Master string // id of the master key
+	Keys   int    // about so many people have a key
+}
+
+// Inspect reads the public part of a keyring, which nobody vouches for without
+// the master key.
+func Inspect(path string) (Inspection, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return Inspection{}, fmt.Errorf("inspect keyring: %w", err)
+	}
+	h, err := parseHeader(b)
+	if err != nil {
+		return Inspection{}, fmt.Errorf("inspect keyring %s: %w", path, err)
+	}
+	return Inspection{h.Source, h.Master, (len(b)-headLen)/slotLen - 1}, nil
+}
