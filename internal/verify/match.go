@@ -50,19 +50,32 @@ func (s *Service) Verify(ctx context.Context, r VerifyRequest) (Result, error) {
 	event := store.Event{Kind: store.EventDecision, Action: op, Merchant: r.Merchant, Person: r.Person, Session: r.Session,
 		Outcome: outcome(res.Match), Reasons: face.warnings,
 		Counters: map[string]float64{"similarity": res.Similarity, "threshold": res.Threshold, "faces": float64(face.faces)}}
-	err = s.store.Update(ctx, r.Cause, func(tx *store.Tx) (err error) {
-		if err := s.flagLookAlike(tx, r.Merchant, r.Person, hits, threshold); err != nil {
+	err = s.record(ctx, r.Cause, event, func(tx *store.Tx, e store.Event) error {
+		res.Event = e
+		if err := s.flagLookAlike(tx, r.Merchant, r.Person, hits, threshold); err != nil || r.Also == nil {
 			return err
 		}
-		if res.Event, err = store.Append(tx, event, nil); err == nil && r.Also != nil {
-			err = r.Also(tx, res)
-		}
-		return err
+		return r.Also(tx, res)
 	})
 	if err != nil {
-		return Result{}, fmt.Errorf("record verification: %w", err)
+		return Result{}, err
 	}
 	return res, nil
+}
+
+// record appends a decision and does what belongs to it in one transaction.
+func (s *Service) record(ctx context.Context, cause store.Cause, e store.Event, then func(*store.Tx, store.Event) error) error {
+	err := s.store.Update(ctx, cause, func(tx *store.Tx) error {
+		appended, err := store.Append(tx, e, nil)
+		if err != nil {
+			return err
+		}
+		return then(tx, appended)
+	})
+	if err != nil {
+		return fmt.Errorf("record decision: %w", err)
+	}
+	return nil
 }
 
 // Identify searches the dominant face of an image among the people of the
@@ -87,14 +100,9 @@ func (s *Service) Identify(ctx context.Context, r IdentifyRequest) (Identificati
 	hits := g.Search(probe, max(limit, 2))
 	v := verdictOf(hits, threshold)
 	res := Identification{Match: v.person != "", Person: v.person, Threshold: s.cal.Similarity(threshold),
-		Gallery: size, Faces: face.faces, Warnings: face.warnings}
+		Gallery: size, Faces: face.faces, Candidates: s.candidates(hits, threshold, limit), Warnings: face.warnings}
 	if len(hits) > 0 {
 		res.Similarity = s.cal.Similarity(hits[0].Score)
-	}
-	for _, h := range hits[:min(limit, len(hits))] {
-		if h.Score >= threshold {
-			res.Candidates = append(res.Candidates, Candidate{store.PersonID(h.ID), s.cal.Similarity(h.Score)})
-		}
 	}
 	if res.Match {
 		g.impostors.note(v.person, hits)
@@ -103,16 +111,27 @@ func (s *Service) Identify(ctx context.Context, r IdentifyRequest) (Identificati
 		Outcome: outcome(res.Match), Reasons: append(v.reasons(), face.warnings...),
 		Counters: map[string]float64{"similarity": res.Similarity, "threshold": res.Threshold, "faces": float64(face.faces),
 			"gallery": float64(size), "candidates": float64(len(res.Candidates))}}
-	err = s.store.Update(ctx, r.Cause, func(tx *store.Tx) (err error) {
-		if res.Event, err = store.Append(tx, event, nil); err == nil && r.Also != nil {
-			err = r.Also(tx, res)
+	err = s.record(ctx, r.Cause, event, func(tx *store.Tx, e store.Event) error {
+		res.Event = e
+		if r.Also == nil {
+			return nil
 		}
-		return err
+		return r.Also(tx, res)
 	})
 	if err != nil {
-		return Identification{}, fmt.Errorf("record identification: %w", err)
+		return Identification{}, err
 	}
 	return res, nil
+}
+
+// candidates are the hits at or above a threshold, at most limit of them.
+func (s *Service) candidates(hits []engine.Hit, threshold float64, limit int) (list []Candidate) {
+	for _, h := range hits[:min(limit, len(hits))] {
+		if h.Score >= threshold {
+			list = append(list, Candidate{store.PersonID(h.ID), s.cal.Similarity(h.Score)})
+		}
+	}
+	return list
 }
 
 // identifyThreshold is the score of a 1:N policy at the present size of a

@@ -120,13 +120,11 @@ func (w *watch) decide(ctx context.Context, d decision, counters map[string]floa
 	if d.person != "" {
 		cause.Actor = store.Actor{Kind: store.ActorPerson, ID: string(d.person)}
 	}
-	err := w.store.Update(ctx, cause, func(tx *store.Tx) error {
-		ev := event
-		var err error
-		if ev.Outcome, ev.Reasons, err = w.outcome(tx, d); err != nil {
+	err := w.store.Update(ctx, cause, func(tx *store.Tx) (err error) {
+		if event.Outcome, event.Reasons, err = w.outcome(tx, d); err != nil {
 			return err
 		}
-		_, err = store.Append(tx, ev, nil)
+		_, err = store.Append(tx, event, nil)
 		return err
 	})
 	if err != nil {
