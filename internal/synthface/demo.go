@@ -52,6 +52,8 @@ type Demo struct {
 	asked  Act        // Empty: nothing
 	missed []clipKey
 
+	sitter *Person // for the background alone: who is being rendered
+
 	// For Next alone.
 	play    playback
 	started time.Time
@@ -203,6 +205,7 @@ func (d *Demo) prepare(ctx context.Context, progress func(ready, total int)) {
 	}
 	d.cache.prune(d.set.wanted)
 	for {
+		d.sitter = nil // a mesh is large, and the next wish may be long in coming
 		select {
 		case <-ctx.Done():
 			return
@@ -246,10 +249,19 @@ func (d *Demo) ready(ctx context.Context, k clipKey, gently bool) {
 			last = time.Now()
 		}
 	}
-	_, err := d.cache.fetch(ctx, k, func(ctx context.Context) (clip, error) { return film(ctx, k, d.set.person(k), rest) })
+	_, err := d.cache.fetch(ctx, k, func(ctx context.Context) (clip, error) { return film(ctx, k, d.sit(k.person), rest) })
 	if err != nil && ctx.Err() == nil {
 		d.log.Warn("demo clip not kept", "file", k.file(), "err", err)
 	}
+}
+
+// sit returns the person of a seed, with the mesh from the last time where it
+// is the same one.
+func (d *Demo) sit(seed int64) *Person {
+	if d.sitter == nil || d.sitter.Seed != seed {
+		d.sitter = NewPerson(seed)
+	}
+	return d.sitter
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -75,16 +75,6 @@ func (s *settings) key(p *Person, a Act) clipKey {
 	return k
 }
 
-// person is who a clip shows.
-func (s *settings) person(k clipKey) *Person {
-	for _, p := range s.cast {
-		if p.Seed == k.person {
-			return p
-		}
-	}
-	return nil
-}
-
 // script is all the clips that the demo plays unasked, in the order in which
 // they are needed.
 func (s *settings) script() []clipKey {
