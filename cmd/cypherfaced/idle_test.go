@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cypherface/edge/engine/tflite"
 	"github.com/cypherface/edge/models"
 	"github.com/cypherface/edge/store"
 	"github.com/cypherface/edge/store/bolt"
@@ -27,6 +28,9 @@ import (
 const childWord = "be-the-daemon"
 
 func TestMain(m *testing.M) {
+	if code, asked := tflite.ProbeMain(context.Background(), os.Args[1:], os.Stdout, os.Stderr); asked {
+		os.Exit(code) // a pack that is not known is tried in a child
+	}
 	if len(os.Args) > 1 && os.Args[1] == childWord {
 		os.Args = append(os.Args[:1], os.Args[2:]...)
 		main()
