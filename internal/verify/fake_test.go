@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,7 +57,7 @@ type fakeEngine struct {
 	space string
 	axis  int   // by which the people's axes are turned: another space
 	fail  error // of every call
-	calls struct{ detect, embed int }
+	calls struct{ detect, embed atomic.Int64 }
 }
 
 const dim = 32
@@ -65,7 +66,7 @@ func (e *fakeEngine) Space() string { return e.space }
 func (e *fakeEngine) Dim() int      { return dim }
 
 func (e *fakeEngine) Detect(_ context.Context, img image.Image) ([]engine.Face, error) {
-	e.calls.detect++
+	e.calls.detect.Add(1)
 	if e.fail != nil {
 		return nil, e.fail
 	}
@@ -89,7 +90,7 @@ func (e *fakeEngine) Detect(_ context.Context, img image.Image) ([]engine.Face, 
 }
 
 func (e *fakeEngine) Embed(_ context.Context, img image.Image, f engine.Face) (engine.Template, error) {
-	e.calls.embed++
+	e.calls.embed.Add(1)
 	l := img.(*image.YCbCr).Y[1+6*int(f.Keypoints[0].X):]
 	return e.template(l[0], l[1], l[2]), e.fail
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/cypherface/edge/internal/verify"
@@ -226,5 +227,45 @@ func TestLookAlikesAreFlagged(t *testing.T) {
 	reviews := all(b, store.ReviewsByMerchant, store.Plain(b.merchant), store.Plain("open"))
 	if len(reviews) != 1 || reviews[0].Reason != store.ReviewLookAlike || !slices.Equal(reviews[0].Persons, []store.PersonID{p, twin}) {
 		t.Errorf("reviews %+v", reviews)
+	}
+}
+
+// People are enrolled, erased, verified and searched at the same time; at the
+// end the gallery holds those who are left.
+func TestServiceUnderLoad(t *testing.T) {
+	b := newBox(t)
+	people := make([]store.PersonID, 8)
+	for i := range people {
+		people[i] = b.person(0)
+	}
+	var wg sync.WaitGroup
+	for i, p := range people {
+		who := byte(i + 1)
+		wg.Go(func() {
+			for range 5 {
+				if _, err := b.enrol(p, of(who)); err != nil {
+					t.Errorf("enrol: %v", err)
+				}
+				if r, err := b.verify(p, of(who)); err != nil || !r.Match {
+					t.Errorf("verify: %+v, %v", r, err)
+				}
+				if r, err := b.identify(of(who)); err != nil || r.Person != p {
+					t.Errorf("identify: %+v, %v", r, err)
+				}
+			}
+			if who%2 == 0 {
+				err := b.store.Update(t.Context(), cause, func(tx *store.Tx) error { return store.Erase(tx, p) })
+				if err != nil {
+					t.Errorf("erase: %v", err)
+				}
+				if r, err := b.identify(of(who)); err != nil || r.Match {
+					t.Errorf("identify after erasure: %+v, %v", r, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := b.People(); n != 4 {
+		t.Errorf("%d people, want 4", n)
 	}
 }

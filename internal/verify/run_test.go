@@ -105,10 +105,10 @@ func TestRunDecidesOnceAnEncounter(t *testing.T) {
 func TestRunEmbedsOnlyWhatIsOpen(t *testing.T) {
 	b := newBox(t)
 	b.person(1)
-	b.engine.calls.embed, b.engine.calls.detect = 0, 0
+	before := b.engine.calls.embed.Load()
 	b.play("", new(reel).shoot(10, look{who: 1, reason: blurred}).shoot(50, look{who: 1}))
-	if c := b.engine.calls; c.detect != 60 || c.embed > 3+5 {
-		t.Errorf("%d detections and %d embeddings, want 60 and at most 8", c.detect, c.embed)
+	if n := b.engine.calls.embed.Load() - before; n < 3 || n > 3+5 {
+		t.Errorf("%d embeddings for 50 good frames, want 3 to 8", n)
 	}
 }
 
