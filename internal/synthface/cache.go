@@ -87,6 +87,12 @@ func (c *clipCache) store(k clipKey, film clip) (err error) {
 	return os.Rename(f.Name(), filepath.Join(c.dir, k.file()))
 }
 
+// cached says whether a clip's file is there; it may still be damaged.
+func (c *clipCache) cached(k clipKey) bool {
+	_, err := os.Stat(filepath.Join(c.dir, k.file()))
+	return err == nil
+}
+
 // fetch loads a clip or, where there is none, films and stores it.
 func (c *clipCache) fetch(ctx context.Context, k clipKey, film func(context.Context) (clip, error)) (clip, error) {
 	if got, err := c.load(k); err == nil {

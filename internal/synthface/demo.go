@@ -7,8 +7,6 @@ import (
 	"image"
 	"log/slog"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -271,10 +269,4 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-t.C:
 	case <-ctx.Done():
 	}
-}
-
-// cached says whether a clip's file is there.
-func (c *clipCache) cached(k clipKey) bool {
-	_, err := os.Stat(filepath.Join(c.dir, k.file()))
-	return err == nil
 }
