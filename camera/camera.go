@@ -57,7 +57,8 @@ type Source interface {
 }
 
 // Driver opens one device. It returns an error that is ErrURL when asking
-// again cannot help, and any other one when the device is not there now.
+// again cannot help, and any other one when the device is not there now. ctx
+// bounds the opening; the source lives until it is closed.
 type Driver func(ctx context.Context, u *url.URL) (Source, error)
 
 // Errors to branch on.

@@ -43,7 +43,7 @@ func Share(src Source) *Shared {
 }
 
 // Run reads the source until ctx ends or the source does, and then ends all
-// readers with that error. Without Run no reader gets a frame.
+// readers with that error. Without Run no reader gets a frame. It is called once.
 func (s *Shared) Run(ctx context.Context) error {
 	for {
 		s.awaitDemand(ctx)
@@ -122,8 +122,9 @@ func (s *Shared) release(sh *shot) {
 	}
 }
 
-// Reader is a source of its own with the frames from now on. Closing it leaves
-// the shared source open.
+// Reader is a source of its own with the frames from now on, whose images it has
+// in common with other readers: they are read only. Closing it leaves the shared
+// source open.
 func (s *Shared) Reader() Source {
 	s.mu.Lock()
 	defer s.mu.Unlock()

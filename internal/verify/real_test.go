@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/engine/tflite"
 	"github.com/cypherface/edge/internal/synthface"
 	"github.com/cypherface/edge/models"
+	"github.com/cypherface/edge/store"
 )
 
 // newRealBox makes a box whose engine runs the installed networks.
@@ -80,5 +82,24 @@ func TestRealNetworksAtADoor(t *testing.T) {
 	b.start()
 	if r, err := b.identify(portrait(bo, -8)); err != nil || !strings.Contains(want[1], string(r.Person)) || !r.Match {
 		t.Errorf("after a restart: %+v, %v", r, err)
+	}
+}
+
+// A template made from a kept crop is that of the image it was cut from.
+func TestCropsKeepTheFace(t *testing.T) {
+	b := newRealBox(t)
+	p := b.person(0)
+	img := portrait(synthface.Cast()[0], 5)
+	if _, err := b.enrol(p, img); err != nil {
+		t.Fatal(err)
+	}
+	direct := all(b, store.TemplatesByPerson, store.Plain(p))[0]
+	b.update(func(tx *store.Tx) error { return store.Delete[store.Template](tx, direct.ID) })
+	if err := b.Reembed(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	again := all(b, store.TemplatesByPerson, store.Plain(p))[0]
+	if cos := engine.Compare(direct.Vector, again.Vector); cos < 0.99 {
+		t.Errorf("cosine %v, want at least 0.99", cos)
 	}
 }
