@@ -85,7 +85,8 @@ func TestRealNetworksAtADoor(t *testing.T) {
 	}
 }
 
-// A template made from a kept crop is that of the image it was cut from.
+// A template made from a kept crop is nearly that of the image it was cut from:
+// the crop is sampled once more. Two renders of one person differ far more.
 func TestCropsKeepTheFace(t *testing.T) {
 	b := newRealBox(t)
 	p := b.person(0)
@@ -99,7 +100,7 @@ func TestCropsKeepTheFace(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := all(b, store.TemplatesByPerson, store.Plain(p))[0]
-	if cos := engine.Compare(direct.Vector, again.Vector); cos < 0.99 {
-		t.Errorf("cosine %v, want at least 0.99", cos)
+	if cos := engine.Compare(direct.Vector, again.Vector); cos < 0.97 {
+		t.Errorf("cosine %v, want at least 0.97", cos)
 	}
 }
