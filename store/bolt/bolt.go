@@ -55,6 +55,11 @@ type Options struct {
 	Sealer      store.Sealer     // nil means store.Clear
 	Clock       func() time.Time // nil means time.Now
 
+	// Keyring opens a Sealer in place of the one above. It is called whenever this
+	// process has come to hold the store alone, so that what it reads stays true,
+	// and may be called more than once.
+	Keyring func() (store.Keyring, error)
+
 	// MustExist makes it an error (fs.ErrNotExist) that there is no file yet.
 	MustExist bool
 	// LockTimeout is how long to wait for another process; 0 means a second.

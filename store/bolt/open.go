@@ -45,12 +45,7 @@ func open(path string, opt Options) (_ *Store, err error) {
 			return nil, err
 		}
 	}
-	db, err := openFile(path, opt)
-	if err != nil {
-		return nil, err
-	}
 	s := &Store{
-		db:      db,
 		log:     opt.Log,
 		queue:   make(chan *request, 1024),
 		stopped: make(chan struct{}),
@@ -58,16 +53,29 @@ func open(path string, opt Options) (_ *Store, err error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.layout, err = prepare(db, opt, false)
+	s.db, s.layout, err = openWhole(path, opt, false)
 	if errors.Is(err, store.ErrUnsealed) {
 		s.log.Info("the store is being sealed", "path", path)
-		s.db, s.layout, err = seal(db, path, opt)
+		s.db, s.layout, err = seal(path, opt)
 	}
 	if err != nil {
-		db.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// openWhole opens a file, which locks it, and what is in it.
+func openWhole(path string, opt Options, fresh bool) (*bbolt.DB, *store.Layout, error) {
+	db, err := openFile(path, opt)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := prepare(db, opt, fresh)
+	if err != nil {
+		db.Close()
+		return nil, nil, err
+	}
+	return db, l, nil
 }
 
 // openFile opens a bbolt file and says in the operator's words why it cannot.
@@ -136,15 +144,26 @@ func prepare(db *bbolt.DB, opt Options, fresh bool) (l *store.Layout, err error)
 		}
 	}
 	b := &batch{kv: kv{tx: tx}}
-	l, err = store.Prepare(b, opt.store())
+	inside, err := opt.inside()
+	if err != nil {
+		return nil, err
+	}
+	l, err = store.Prepare(b, inside)
 	if err == nil && len(b.undo) > 0 {
 		err = settle(b, l)
 	}
 	return l, err
 }
 
-func (opt Options) store() store.Options {
-	return store.Options{Environment: opt.Environment, Sealer: opt.Sealer, Clock: opt.Clock}
+// inside returns what the store package wants to know; the store must be locked.
+func (opt Options) inside() (store.Options, error) {
+	o := store.Options{Environment: opt.Environment, Sealer: opt.Sealer, Clock: opt.Clock}
+	if opt.Keyring == nil {
+		return o, nil
+	}
+	ring, err := opt.Keyring()
+	o.Sealer = ring
+	return o, err
 }
 
 // settle commits what was put by nobody's Update.
@@ -189,12 +208,11 @@ func create(path string, opt Options) error {
 }
 
 func fill(path string, opt Options) error {
-	db, err := openFile(path, opt)
+	db, _, err := openWhole(path, opt, true)
 	if err != nil {
 		return err
 	}
-	_, err = prepare(db, opt, true)
-	return errors.Join(err, db.Close())
+	return db.Close()
 }
 
 // makeDir makes dir and what is missing above it, durably.

@@ -15,44 +15,53 @@ import (
 
 // seal replaces a store that is not sealed by a sealed copy of itself: in the old
 // file, freed pages would keep what they held. A cut leaves the one or the other.
-func seal(old *bbolt.DB, path string, opt Options) (db *bbolt.DB, l *store.Layout, err error) {
+func seal(path string, opt Options) (*bbolt.DB, *store.Layout, error) {
+	if err := sealFile(path, opt); err != nil {
+		return nil, nil, fmt.Errorf("seal it: %w", err)
+	}
+	return openWhole(path, opt, false)
+}
+
+func sealFile(path string, opt Options) (err error) {
+	old, err := openFile(path, opt)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, old.Close()) }()
 	draft := path + ".new"
 	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, err
+		return err
 	}
 	if err := sealInto(old, draft, opt); err != nil {
 		os.Remove(draft)
-		return nil, nil, fmt.Errorf("seal it: %w", err)
+		return err
 	}
 	remains, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	defer remains.Close()
-	if err := os.Rename(draft, path); err != nil {
-		return nil, nil, err
-	}
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	defer dir.Close()
-	if err := errors.Join(dir.Sync(), old.Close(), blank(remains)); err != nil {
-		return nil, nil, err
+	if err := os.Rename(draft, path); err != nil {
+		return err
 	}
-	if db, err = openFile(path, opt); err != nil {
-		return nil, nil, err
+	if err := dir.Sync(); err != nil {
+		return err
 	}
-	if l, err = prepare(db, opt, false); err != nil {
-		db.Close()
-		return nil, nil, err
-	}
-	return db, l, nil
+	return blank(remains)
 }
 
 func sealInto(old *bbolt.DB, path string, opt Options) (err error) {
 	defer guard(&err)
 	defer faults(&err)()
+	inside, err := opt.inside()
+	if err != nil {
+		return err
+	}
 	from, err := old.Begin(false)
 	if err != nil {
 		return err
@@ -69,7 +78,7 @@ func sealInto(old *bbolt.DB, path string, opt Options) (err error) {
 	}
 	defer to.Rollback()
 	b := &batch{kv: kv{tx: to}}
-	l, err := store.Reseal(&kv{tx: from}, b, opt.store())
+	l, err := store.Reseal(&kv{tx: from}, b, inside)
 	if err != nil {
 		return err
 	}
