@@ -28,6 +28,7 @@ const (
 
 var errDamagedClip = errors.New("damaged clip")
 
+// encode is the clip's file.
 func (c clip) encode() []byte {
 	b := []byte(clipMagic)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(c)))
@@ -111,6 +112,7 @@ const (
 	screenAttack attack = "screen"
 )
 
+// suffix sets an attack's clips apart by name.
 func (a attack) suffix() string {
 	if a == noAttack {
 		return ""

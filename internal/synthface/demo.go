@@ -123,6 +123,7 @@ func (d *Demo) Ask(a Act) error {
 	return nil
 }
 
+// pending is the act that was asked for and not yet played, or Empty.
 func (d *Demo) pending() Act {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -262,6 +263,7 @@ func (d *Demo) sit(seed int64) *Person {
 	return d.sitter
 }
 
+// pause sleeps until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

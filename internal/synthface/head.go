@@ -29,6 +29,9 @@ func (t *traits) bareHead(p vec) float64 {
 	return d
 }
 
+// skull is the head without features: cranium, face, jaw, chin, cheekbones,
+// cheeks, the ridge of the brows and the muzzle, and below it neck and chest.
+// The widths of the blends are what makes a face soft or bony.
 func (t *traits) skull(p vec) float64 {
 	w := t.width
 	d := t.cranium(p)
@@ -46,12 +49,17 @@ func (t *traits) skull(p vec) float64 {
 	return d
 }
 
+// withEye sinks the socket and sets the closed lid into it: a ball a little
+// larger than the eyeball. The opening between the lids is painted, so that a
+// blink and a glance cost no new mesh.
 func (t *traits) withEye(p vec, d float64) float64 {
 	d = carve(d, ellipsoid(p, vec{t.eyeX * 1.02, -.15, 9.3}, vec{2.1, 1.25, 1.7}), .9)
 	q := t.inEye(p)
 	return blend(d, q.len()-t.eyeR*1.07, .45)
 }
 
+// withNose adds the bridge, the tip, the wings and the part between the
+// nostrils, and takes the nostrils away.
 func (t *traits) withNose(p vec, d float64) float64 {
 	mid := t.noseRoot.lerp(t.nosePeak, .5)
 	mid.Z += t.noseHump
@@ -64,6 +72,8 @@ func (t *traits) withNose(p vec, d float64) float64 {
 	return carve(d, t.nostril(p, 1), .22)
 }
 
+// noseWing and nostril are fields of their own because paint darkens the
+// creases around them.
 func (t *traits) noseWing(p vec) float64 {
 	return ellipsoid(p, vec{t.noseW, t.noseY - .25 - t.tipUp, t.noseZ - 1.9}, vec{.72, .72, 1.05})
 }
@@ -79,6 +89,7 @@ func (t *traits) laughLine(p vec) float64 {
 
 const lipZ = 8.75
 
+// withLips adds the lips and what surrounds a mouth.
 func (t *traits) withLips(p vec, d float64) float64 {
 	d = carve(d, t.laughLine(p)+.34, 1+.3*t.age)
 	d = blend(d, limb(p, vec{.35, t.mouthY + t.lipU*.75, lipZ}, vec{t.mouthW, t.mouthY + .05, lipZ - 1.25}, t.lipU, .13), .3)
@@ -87,6 +98,7 @@ func (t *traits) withLips(p vec, d float64) float64 {
 	return carve(d, ellipsoid(p, vec{0, t.mouthY, lipZ + .75}, vec{t.mouthW * .98, .1, 1}), .12)
 }
 
+// withEar adds an ear: a disc turned outwards, hollowed on its outer side.
 func (t *traits) withEar(p vec, d float64) float64 {
 	q := p.sub(vec{7.15*t.width + t.earOut, -1.6, -.6})
 	s, c := math.Sincos(.45 + t.earOut*.5)

@@ -9,6 +9,7 @@ type lamp struct {
 	ambient float64
 }
 
+// lamp works out the light of a scene whose zero values have been filled in.
 func (l Light) lamp() lamp {
 	se, ce := math.Sincos(l.Elevation * math.Pi / 180)
 	sa, ca := math.Sincos(l.Azimuth * math.Pi / 180)

@@ -21,6 +21,7 @@ type grid struct{ x, y, z []float64 }
 // band asks for cells of the given size up to a coordinate.
 type band struct{ upTo, step float64 }
 
+// axis is a row of coordinates from a start through bands of cells.
 func axis(from float64, bands ...band) []float64 {
 	at := []float64{from}
 	for _, b := range bands {
@@ -45,6 +46,8 @@ type netter struct {
 	vertex     []int32   // index of a cell's vertex + 1
 }
 
+// extract meshes the surface of a field within a grid. A surface that leaves
+// the grid ends at its edge.
 func extract(g grid, field func(vec) float64) *mesh {
 	n := &netter{grid: g, field: field, nx: len(g.x) - 1, ny: len(g.y) - 1, nz: len(g.z) - 1}
 	n.near = make([]bool, n.nx*n.ny*n.nz)
@@ -128,6 +131,8 @@ func (n *netter) each(visit func(i, j, k int)) {
 	}
 }
 
+// vertices puts one into each cell with a change of sign between its corners,
+// at the mean of the points where its edges are crossed.
 func (n *netter) vertices() *mesh {
 	m := &mesh{}
 	n.vertex = make([]int32, len(n.near))
@@ -155,6 +160,8 @@ func (n *netter) vertices() *mesh {
 	return m
 }
 
+// corner c of a cell, its bits the steps along x, y and z: where it is and the
+// field there.
 func (n *netter) corner(i, j, k, c int) (vec, float64) {
 	i, j, k = i+c&1, j+c>>1&1, k+c>>2
 	return vec{n.x[i], n.y[j], n.z[k]}, float64(n.value[n.point(i, j, k)])

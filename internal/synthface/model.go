@@ -36,6 +36,7 @@ func headGrid() grid {
 	}
 }
 
+// bodyGrid is coarse: clothes have no features but the neckline.
 func bodyGrid() grid {
 	return grid{
 		x: axis(-29, band{-9, 1.1}, band{9, .5}, band{29, 1.1}),
@@ -44,6 +45,8 @@ func bodyGrid() grid {
 	}
 }
 
+// newModel meshes a person. It is the dear part, some half a second of one
+// core; posing and drawing the result is cheap.
 func newModel(t *traits) *model {
 	all := func(p vec) float64 {
 		if p.Y < -9 {
@@ -62,6 +65,8 @@ func newModel(t *traits) *model {
 	return m
 }
 
+// mirror folds the left half of a head onto the right: the fields are written
+// for one half.
 func mirror(p vec) vec { return vec{math.Abs(p.X), p.Y, p.Z} }
 
 // head is the distance to skin or hair, whichever is nearer.

@@ -66,6 +66,8 @@ func (t *traits) complexion(p vec, sx float64) vec {
 	return c
 }
 
+// nose darkens what light hardly reaches: nostrils, the creases of the wings
+// and the groove below.
 func (t *traits) nose(c vec, p vec) vec {
 	if p.Y > 0 || p.Y < t.noseY-3 || p.X > 4 {
 		return c
@@ -77,6 +79,8 @@ func (t *traits) nose(c vec, p vec) vec {
 	return c.mul(1 - .08*groove)
 }
 
+// wrinkles are the laugh lines, which the young have a little of, and those of
+// the forehead, which they have not.
 func (t *traits) wrinkles(c vec, p vec) vec {
 	if p.Y < 0 {
 		return c.mul(1 - (.03+.14*t.age)*smooth(.4, -.25, t.laughLine(p)))

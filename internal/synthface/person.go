@@ -16,6 +16,7 @@ type Person struct {
 // NewPerson draws a person from a seed: the same seed is the same person.
 func NewPerson(seed int64) *Person { return &Person{Seed: seed} }
 
+// model is the person's mesh, built by who asks first; the others wait.
 func (p *Person) model() *model {
 	p.once.Do(func() { p.built = newModel(newTraits(p.Seed)) })
 	return p.built

@@ -29,10 +29,13 @@ type posed struct {
 // lens is a pinhole camera.
 type lens struct{ focal, cx, cy float64 }
 
+// lens of a scene whose zero values have been filled in.
 func (s *Scene) lens() lens {
 	return lens{float64(s.Height) / 2 / math.Tan(s.FOV*math.Pi/360), float64(s.Width) / 2, float64(s.Height) / 2}
 }
 
+// project is where a point of the camera's space is seen. What is behind the
+// camera is treated as 1 cm before it: far outside the picture.
 func (l lens) project(p vec) Point {
 	z := max(-p.Z, 1)
 	return Point{l.cx + l.focal*p.X/z, l.cy - l.focal*p.Y/z}
@@ -44,6 +47,7 @@ type stance struct {
 	origin     vec
 }
 
+// stance works out the rotations of a pose.
 func (p Pose) stance() stance {
 	return stance{
 		head:   rotation(p.Yaw, p.Pitch, p.Roll),
@@ -58,6 +62,7 @@ func (s *stance) withHead(p vec) vec {
 	return s.head.apply(p.sub(neckPivot)).add(s.withBody(neckPivot))
 }
 
+// withBody moves a point that is fixed to the body.
 func (s *stance) withBody(p vec) vec {
 	return s.body.apply(p.sub(hip)).add(hip).add(s.origin)
 }
@@ -80,6 +85,8 @@ func (m *model) place(p *part, sub *Subject, l lens) *posed {
 	return out
 }
 
+// corner poses vertex i of a part, which an expression has moved to at. The
+// neck is between head and body and follows each in part.
 func (s *stance) corner(p *part, i int, at vec, l lens) corner {
 	var c corner
 	switch {

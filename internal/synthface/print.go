@@ -42,6 +42,8 @@ func (p *Print) ready() *texture {
 // lifeSize is the mean distance between the eyes in cm.
 const lifeSize = 6.4
 
+// newTexture takes the picture over in linear light and finds its scale from
+// the distance of the eyes.
 func newTexture(p *Print) *texture {
 	b := p.Of.Image.Bounds()
 	t := &texture{Print: p, w: b.Dx(), h: b.Dy(), pix: make([]vec, b.Dx()*b.Dy()), cx: float64(b.Dx()) / 2, cy: float64(b.Dy()) / 2, scale: float64(b.Dx()) / (2 * printHalfW)}
@@ -59,6 +61,8 @@ func newTexture(p *Print) *texture {
 	return t
 }
 
+// linear is the light that a printed pixel reflects: about the inverse of the
+// tone curve, a little darker than the paper.
 func linear(img *image.YCbCr, x, y int) vec {
 	r, g, b := color.YCbCrToRGB(img.Y[img.YOffset(x, y)], img.Cb[img.COffset(x, y)], img.Cr[img.COffset(x, y)])
 	f := func(c uint8) float64 { return math.Pow(float64(c)/255, 2.2) * .95 }

@@ -39,6 +39,7 @@ type roomKey struct {
 // over is the number of samples along each side of a pixel.
 const over = 2
 
+// render poses, lights and paints the scene, and develops the picture.
 func (st *studio) render(s Scene, subjects []Subject) Shot {
 	s = s.normal()
 	l := s.lens()
@@ -92,6 +93,7 @@ func (s Scene) normal() Scene {
 	return s
 }
 
+// place poses a subject's parts and finds its true keypoints.
 func (sub *Subject) place(l lens) ([]*posed, Keypoints) {
 	switch {
 	case sub.Person != nil:
@@ -231,6 +233,8 @@ func (b *brush) sample(id uint32, x, y float64) vec {
 	return b.lamp.shade(&s, ray.mul(-1).norm(), lit, open)
 }
 
+// paint finds the surface of a part at a place at rest; u and v are the shares
+// of the triangle's second and third vertex.
 func (b *brush) paint(p *posed, t [3]int32, rest, normal vec, u, v float64) surface {
 	switch p.material {
 	case ofHead:

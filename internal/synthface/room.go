@@ -12,6 +12,7 @@ type room struct {
 	doorX, windowZ, artZ               float64
 }
 
+// newRoom furnishes a hallway from a seed.
 func newRoom(seed int64) *room {
 	r := dice{rand.New(rand.NewPCG(uint64(seed), 0x68616c6c))}
 	walls := []vec{{.62, .58, .50}, {.52, .57, .58}, {.60, .55, .52}, {.55, .58, .50}, {.50, .52, .58}}
@@ -40,6 +41,7 @@ func (r *room) colour(dir vec) vec {
 
 func (r *room) hit(dir vec) (vec, byte) { return r.hitFrom(vec{}, dir) }
 
+// hitFrom follows a ray to the first wall: l, r, f(loor), c(eiling) or the e(nd).
 func (r *room) hitFrom(from, dir vec) (vec, byte) {
 	t, face := (r.end-from.Z)/dir.Z, byte('e')
 	try := func(at, o, d float64, f byte) {
@@ -62,6 +64,9 @@ func inRect(x, y, x0, x1, y0, y1, soft float64) float64 {
 	return smooth(x0-soft, x0+soft, x) * smooth(x1+soft, x1-soft, x) * smooth(y0-soft, y0+soft, y) * smooth(y1+soft, y1-soft, y)
 }
 
+// surface is the light from a place on a wall. There is no light transport
+// here: what makes a room believable is that corners are darker, that it is
+// brighter by the window and under the lamps, and that these shine.
 func (r *room) surface(p vec, face byte) vec {
 	// Corners are darker, and so is what is far from the window.
 	near := func(d float64) float64 { return 1 - .30*math.Exp(-d/28) }

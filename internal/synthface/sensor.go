@@ -10,6 +10,7 @@ type tone [4096]float32
 
 const toneMax = 2.0 // of linear light; brighter is white
 
+// newTone tabulates the curve: a power function for each pixel is too slow.
 func newTone() *tone {
 	t := new(tone)
 	for i := range t {
@@ -25,6 +26,7 @@ func newTone() *tone {
 	return t
 }
 
+// level is the 8-bit level, not yet rounded, of linear light.
 func (t *tone) level(x float64) float64 {
 	i := int(x * (float64(len(t)) / toneMax))
 	return float64(t[min(max(i, 0), len(t)-1)])

@@ -101,6 +101,8 @@ func (r dice) within(mean, sigma, lo, hi float64) float64 { return clamp(r.near(
 func (r dice) chance(p float64) bool                      { return r.Float64() < p }
 func pick[T any](r dice, of ...T) T                       { return of[r.IntN(len(of))] }
 
+// newTraits draws a person. The order of the draws is part of who a seed is:
+// what is added later is to be drawn last, or the cast changes its faces.
 func newTraits(seed int64) *traits {
 	r := dice{rand.New(rand.NewPCG(uint64(seed), 0x73796e746866))}
 	t := &traits{seed: int32(seed)}
@@ -124,6 +126,8 @@ func newTraits(seed int64) *traits {
 	return t
 }
 
+// The means below were found by looking, the spreads are about those of people
+// and half as much again: networks tell drawn faces apart less well.
 func (t *traits) drawFace(r dice, soft float64) {
 	t.width = r.near(1-.03*soft, .065)
 	t.jawW = r.near(4.8-.75*soft, .36)
@@ -193,6 +197,7 @@ func (t *traits) drawColours(r dice, dark, fold float64) {
 	t.grain = vec{r.Float64() * 100, r.Float64() * 100, r.Float64() * 100}
 }
 
+// drawHair picks a cut that goes with the face, and a beard.
 func (t *traits) drawHair(r dice, soft, dark, fold float64) {
 	switch {
 	case dark > .6 && r.chance(.5):
@@ -219,6 +224,7 @@ func (t *traits) drawHair(r dice, soft, dark, fold float64) {
 	}
 }
 
+// drawWardrobe adds make-up, clothes and glasses.
 func (t *traits) drawWardrobe(r dice, soft float64) {
 	t.build = 1 - .13*soft
 	tint := vec{.92, .62, .60}
