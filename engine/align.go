@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"image"
-	"math"
 )
 
 // refine finds the landmarks of a face and judges it.
@@ -17,6 +16,9 @@ func (e *Engine) refine(ctx context.Context, r *raster, f *Face) error {
 		}
 		f.Landmarks = points
 	} else {
+		if err := e.closeIn(ctx, r, f); err != nil {
+			return err
+		}
 		// BlazeFace has the mouth's centre, not its corners: they are put where
 		// the template has them, along the eye line.
 		half := Point{(k[LeftEye].X - k[RightEye].X) * mouthHalf, (k[LeftEye].Y - k[RightEye].Y) * mouthHalf}
@@ -35,9 +37,7 @@ const mouthHalf = 0.41
 // upright frames a face's box for the landmarks network: a square turned by
 // the eye line. Room at the top or around it made alignment no better.
 func upright(f *Face) similarity {
-	eyes := [2]Point{f.Keypoints[RightEye], f.Keypoints[LeftEye]}
-	angle := math.Atan2(eyes[1].Y-eyes[0].Y, eyes[1].X-eyes[0].X)
-	return framing(f.Box.Center(), max(f.Box.Width(), f.Box.Height()), angle, landmarkSide)
+	return framing(f.Box.Center(), max(f.Box.Width(), f.Box.Height()), f.eyeAngle(), landmarkSide)
 }
 
 // landmarkSide is the side of the square that framings for the landmarks
