@@ -41,6 +41,7 @@ type evalOptions struct {
 	pairs, images, groups    string
 	stress, light            uint64
 	identify                 int
+	halves                   bool
 	look                     engine.SecondLook
 	calibration, origin, det string
 	pack                     packFlags
@@ -53,6 +54,7 @@ func (o *evalOptions) define(fs *flag.FlagSet) {
 	fs.Uint64Var(&o.stress, "stress", 0, "turn the images into camera frames (turned, 60 to 220 pixels, anywhere) by this `seed`, 1 and up")
 	fs.Uint64Var(&o.light, "stress-light", 0, "put the images into bad light by this `seed`, 1 and up; measured with and without correction")
 	fs.IntVar(&o.identify, "identify", 0, "enrol `N` people and let all other images search among them")
+	fs.BoolVar(&o.halves, "halves", false, "report the first and the second half of the pairs by themselves too")
 	fs.StringVar(&o.calibration, "calibration", "", "write a manifest's calibration, the worse of the plain and the stressed images, to this `file`")
 	fs.StringVar(&o.origin, "origin", "", "what a calibration says of the images' `origin` (default: the name of the folder)")
 	fs.StringVar(&o.det, "det", "", "draw the trade-off of both errors as SVG into this `file`")

@@ -36,6 +36,7 @@ type evalRates struct {
 	FNMR              map[string]*float64    `json:"fnmr"` // by FMR
 	FNMRInterval      map[string]*[2]float64 `json:"fnmr_interval"`
 	Threshold         map[string]*float64    `json:"threshold"`
+	Halves            []evalRates            `json:"halves,omitempty"`
 	Groups            []evalGroup            `json:"groups,omitempty"`
 }
 
@@ -79,9 +80,19 @@ func ends(i accuracy.Interval) *[2]float64 {
 }
 
 func rates(m *measured) evalRates {
-	r := m.result
+	out := setRates(m.view.String(), m.result)
+	for i, half := range m.halves {
+		out.Halves = append(out.Halves, setRates(out.View+", "+[]string{"first half", "second half"}[i], half))
+	}
+	for _, g := range m.groups {
+		out.Groups = append(out.Groups, groupRates(g))
+	}
+	return out
+}
+
+func setRates(name string, r *accuracy.Result) evalRates {
 	out := evalRates{
-		View: m.view.String(), Images: r.Images, People: r.People, FailuresToEnrol: r.FailuresToEnrol,
+		View: name, Images: r.Images, People: r.People, FailuresToEnrol: r.FailuresToEnrol,
 		Mates: r.Mates, Impostors: r.Impostors, EER: r.EER, EERInterval: ends(r.EERInterval),
 		Accuracy: r.Accuracy, AccuracyDeviation: r.AccuracyDeviation,
 		FNMR: make(map[string]*float64), FNMRInterval: make(map[string]*[2]float64), Threshold: make(map[string]*float64),
@@ -94,14 +105,15 @@ func rates(m *measured) evalRates {
 			out.FNMRInterval[key] = ends(p.Interval)
 		}
 	}
-	for _, g := range m.groups {
-		e := evalGroup{Name: g.Name, Images: g.Images, FailuresToEnrol: g.FailuresToEnrol, Mates: g.Mates, Impostors: g.Impostors,
-			FMR: make(map[string]float64), FNMR: make(map[string]float64), FNMRInterval: make(map[string]*[2]float64)}
-		for _, p := range g.Points {
-			key := rateKey(p.SetFMR)
-			e.FMR[key], e.FNMR[key], e.FNMRInterval[key] = p.FMR, p.FNMR, ends(p.FNMRInterval)
-		}
-		out.Groups = append(out.Groups, e)
+	return out
+}
+
+func groupRates(g accuracy.Group) evalGroup {
+	out := evalGroup{Name: g.Name, Images: g.Images, FailuresToEnrol: g.FailuresToEnrol, Mates: g.Mates, Impostors: g.Impostors,
+		FMR: make(map[string]float64), FNMR: make(map[string]float64), FNMRInterval: make(map[string]*[2]float64)}
+	for _, p := range g.Points {
+		key := rateKey(p.SetFMR)
+		out.FMR[key], out.FNMR[key], out.FNMRInterval[key] = p.FMR, p.FNMR, ends(p.FNMRInterval)
 	}
 	return out
 }
@@ -152,9 +164,16 @@ func (r *evalRates) print(w io.Writer) {
 		fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\n", key, percent(r.FNMR[key]), interval(r.FNMRInterval[key]), score(r.Threshold[key]))
 	}
 	tw.Flush()
-	if len(r.Groups) == 0 {
-		return
+	for _, half := range r.Halves {
+		half.print(w)
 	}
+	if len(r.Groups) > 0 {
+		r.printGroups(w)
+	}
+}
+
+func (r *evalRates) printGroups(w io.Writer) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nby group, at the thresholds of the whole set")
 	fmt.Fprint(tw, "  group\timages\tfailures\tmates")
 	for _, fmr := range accuracy.FMRs {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/engine/tflite"
@@ -23,6 +24,7 @@ type evalSet struct {
 	pairs  []accuracy.Pair
 	images []string
 	groups map[string]string
+	halves bool
 	pack   packFlags
 }
 
@@ -32,7 +34,7 @@ func openSet(opt *evalOptions) (*evalSet, error) {
 		return nil, fmt.Errorf("read pairs: %w", err)
 	}
 	defer f.Close()
-	s := &evalSet{pack: opt.pack}
+	s := &evalSet{pack: opt.pack, halves: opt.halves}
 	if s.pairs, err = accuracy.ReadPairs(f); err != nil {
 		return nil, err
 	}
@@ -83,6 +85,7 @@ type measured struct {
 	templates accuracy.Templates
 	result    *accuracy.Result
 	groups    []accuracy.Group
+	halves    []*accuracy.Result
 }
 
 // measure embeds all images in one view and compares them. Nothing is kept on
@@ -107,6 +110,11 @@ func (s *evalSet) measure(ctx context.Context, t *terminal, v view) (*measured, 
 	if m.result, err = accuracy.Measure(s.pairs, templates); err != nil {
 		return nil, err
 	}
+	if s.halves {
+		if m.halves, err = s.measureHalves(templates); err != nil {
+			return nil, err
+		}
+	}
 	groups := s.groups
 	if groups == nil && v.light != 0 {
 		groups = make(map[string]string)
@@ -118,6 +126,22 @@ func (s *evalSet) measure(ctx context.Context, t *terminal, v view) (*measured, 
 		m.groups = accuracy.ByGroup(m.result, s.pairs, templates, groups)
 	}
 	return m, nil
+}
+
+// measureHalves measures the first half of the file's blocks and the second by
+// themselves: what was chosen on one is confirmed on the other.
+func (s *evalSet) measureHalves(t accuracy.Templates) ([]*accuracy.Result, error) {
+	blocks := accuracy.Blocks(s.pairs)
+	middle := len(blocks) / 2
+	var results []*accuracy.Result
+	for _, half := range [][][]accuracy.Pair{blocks[:middle], blocks[middle:]} {
+		r, err := accuracy.Measure(slices.Concat(half...), t)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, r)
+	}
+	return results, nil
 }
 
 // embed makes the template of one image. A missing or unreadable file ends the
