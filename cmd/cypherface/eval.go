@@ -139,6 +139,8 @@ func evaluate(ctx context.Context, t *terminal, opt *evalOptions) (*evalReport, 
 		if err != nil {
 			return nil, err
 		}
+		report.Other = new(evalRates)
+		*report.Other = rates(other)
 		curves = append(curves, accuracy.Curve{Name: other.view.String(), Result: other.result})
 	}
 	if opt.identify > 0 {

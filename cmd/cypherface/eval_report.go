@@ -16,8 +16,11 @@ type evalReport struct {
 	Pack  string `json:"pack"`
 	Space string `json:"space"`
 	evalRates
-	// Uncorrected is the same in bad light without the engine's correction.
-	Uncorrected    *evalRates  `json:"uncorrected,omitempty"`
+	// Uncorrected is the same in bad light without the engine's second look.
+	Uncorrected *evalRates `json:"uncorrected,omitempty"`
+	// Other is what a calibration measures besides: the plain images of
+	// stressed ones, or the other way round.
+	Other          *evalRates  `json:"other,omitempty"`
 	Identification *evalSearch `json:"identification,omitempty"`
 }
 
@@ -136,8 +139,10 @@ func searchRates(id *accuracy.Identification) *evalSearch {
 func (r *evalReport) print(w io.Writer) error {
 	fmt.Fprintf(w, "pack %s, space %s\n", r.Pack, r.Space)
 	r.evalRates.print(w)
-	if r.Uncorrected != nil {
-		r.Uncorrected.print(w)
+	for _, also := range []*evalRates{r.Uncorrected, r.Other} {
+		if also != nil {
+			also.print(w)
+		}
 	}
 	if s := r.Identification; s != nil {
 		fmt.Fprintf(w, "\nidentification: %d enrolled, %d searches by them, %d by strangers\n", s.Enrolled, s.Mates, s.Strangers)
