@@ -51,6 +51,7 @@ type Camera struct {
 
 	reading sync.Mutex // held by Next; protects the fields below
 	src     Source     // nil while there is no device
+	opened  time.Time  // when src was
 	pause   time.Duration
 	dropped uint64 // by the devices that were closed
 
@@ -140,7 +141,7 @@ func (c *Camera) connect(ctx context.Context) error {
 	if s, ok := src.(fmt.Stringer); ok {
 		device = s.String()
 	}
-	c.src = src
+	c.src, c.opened = src, time.Now()
 	c.change(StatusStarting, device, nil)
 	return nil
 }
@@ -164,7 +165,9 @@ func (c *Camera) fail(err error) {
 
 // deliver numbers a frame of the device as one of the camera.
 func (c *Camera) deliver(f Frame) Frame {
-	c.pause = 0
+	if time.Since(c.opened) > lastPause {
+		c.pause = 0 // it works; what fails again and again is waited for ever longer
+	}
 	c.mu.Lock()
 	c.state.Frames++
 	c.state.Dropped = c.dropped + f.Dropped

@@ -134,6 +134,36 @@ func TestCameraPausesGrowAndEnd(t *testing.T) {
 	})
 }
 
+// A device that fails soon after each opening is left alone for longer and
+// longer, until it has worked for a while.
+func TestCameraPausesAfterEachShortLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eio := errors.New("input/output error")
+		b := &bus{}
+		for _, frames := range []int{1, 1, 1, 1, 60, 1, 1} {
+			b.devices = append(b.devices, &device{frames: frames, err: eio})
+		}
+		cam := openFake(t, b, nil)
+		defer cam.Close()
+		for range 66 {
+			if _, err := cam.Next(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var pauses []time.Duration
+		for i := 1; i < len(b.opened); i++ {
+			lived := 200 * time.Millisecond
+			if i == 5 {
+				lived = 6100 * time.Millisecond
+			}
+			pauses = append(pauses, b.opened[i]-b.opened[i-1]-lived)
+		}
+		if got, want := fmt.Sprint(pauses), "[250ms 500ms 1s 2s 250ms 500ms]"; got != want {
+			t.Errorf("pauses %s, want %s", got, want)
+		}
+	})
+}
+
 func TestCloseEndsAWaitingNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cam := openFake(t, &bus{}, nil)

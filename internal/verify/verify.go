@@ -17,6 +17,10 @@
 // sees a person of another merchant. Who is enrolled is known, not let in: at a
 // door a grant decides.
 //
+// A change of the pack is a change of space: Reembed brings everybody into the
+// new one from the crops that are kept. Until his turn has come a person is not
+// found by a search, and is embedded on the spot when he is verified 1:1.
+//
 // What it does not do: it opens no door. Nothing here tells a living face from
 // a picture of one, so a decision is an event with an outcome and its reasons
 // ("no_liveness" among them) and moves nothing.
