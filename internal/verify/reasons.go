@@ -11,6 +11,7 @@ const (
 	ReasonNoDoor       = "no_door"            // the camera only watches
 	ReasonNoGrant      = "no_grant"           // nobody lets the person through this door
 	ReasonNotNow       = "outside_schedule"   // somebody does, at other times
+	ReasonTimeZone     = "time_zone"          // … perhaps now: the zone of the site is not known
 	ReasonUnknown      = "unknown_face"       // nobody in the gallery reaches the threshold
 	ReasonTooBrief     = "too_brief"          // gone before enough was seen
 	ReasonUnsupported  = "error_rate"         // see ErrUnsupported

@@ -223,19 +223,23 @@ func admission(tx *store.Tx, door store.Door, p store.PersonID) (refusal string,
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", err
 	}
-	zone, err := time.LoadLocation(site.TimeZone)
-	if err != nil {
-		return "", fmt.Errorf("time zone of site %s: %w", site.ID, err)
+	zone, zoneErr := time.LoadLocation(site.TimeZone)
+	if zoneErr != nil {
+		zone = time.UTC // for what depends on no time of day
 	}
 	refusal = ReasonNoGrant
 	for g, err := range store.All(tx, store.GrantsByPerson, store.Plain(p), store.Plain(door.ID)) {
 		if err != nil {
 			return "", err
 		}
-		if valid(g, tx.Time().In(zone)) {
+		switch {
+		case zoneErr != nil && len(g.Schedule) > 0:
+			refusal = ReasonTimeZone
+		case valid(g, tx.Time().In(zone)):
 			return "", nil
+		default:
+			refusal = ReasonNotNow
 		}
-		refusal = ReasonNotNow
 	}
 	return refusal, nil
 }

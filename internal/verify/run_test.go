@@ -139,6 +139,25 @@ func TestRunReadsSchedulesInTheZoneOfTheSite(t *testing.T) {
 	b.want(b.play(door, new(reel).shoot(5, look{who: 1})), "match "+string(ada)+" no_liveness")
 }
 
+// A zone that nobody knows leaves schedules closed, and the rest as it was.
+func TestRunWithAnUnknownZone(t *testing.T) {
+	b := newBox(t)
+	ada, bo := b.person(1), b.person(2)
+	always := store.Window{Days: []time.Weekday{0, 1, 2, 3, 4, 5, 6}}
+	door := b.door(store.DoorPolicy{}, store.Grant{Person: ada}, store.Grant{Person: bo, Schedule: []store.Window{always}})
+	b.update(func(tx *store.Tx) error {
+		d, err := store.Get[store.Door](tx, door)
+		if err != nil {
+			return err
+		}
+		site, err := store.Get[store.Site](tx, d.Site)
+		site.TimeZone = "Middle/Earth"
+		return errors.Join(err, store.Put(tx, &site))
+	})
+	got := b.play(door, new(reel).shoot(5, look{who: 1}).shoot(20).shoot(5, look{who: 2}).shoot(20))
+	b.want(got, "match "+string(ada)+" no_liveness", "denied "+string(bo)+" time_zone")
+}
+
 func TestRunRecordsWhoCannotBeCompared(t *testing.T) {
 	b := newBox(t)
 	b.person(1)
