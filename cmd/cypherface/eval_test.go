@@ -56,19 +56,26 @@ func renderSet(t *testing.T) (pairs, images string) {
 
 func TestEval(t *testing.T) {
 	pairs, images := renderSet(t)
+	t.Run("reports everything", func(t *testing.T) { testEvalReport(t, pairs, images) })
+	t.Run("measures both looks in bad light", func(t *testing.T) { testEvalLight(t, pairs, images) })
+	t.Run("refuses", func(t *testing.T) { testEvalRefuses(t, pairs, images) })
+}
+
+func testEvalReport(t *testing.T, pairs, images string) {
 	groups := filepath.Join(t.TempDir(), "groups.txt")
 	if err := os.WriteFile(groups, []byte("p0\tone\np1\tone\np2\ttwo\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	det := filepath.Join(t.TempDir(), "det.svg")
 	out := mustCLI(t, "eval", "--packs", testPacks, "--pack", "basic", "--pairs", pairs, "--images", images,
-		"--groups", groups, "--identify", "2", "--det", det, "--json")
+		"--groups", groups, "--identify", "2", "--halves", "--det", det, "--json")
 	var r struct {
 		Pack           string
 		Images         int
 		Failures       int `json:"failures_to_enrol"`
 		EER, Accuracy  *float64
 		FNMR           map[string]*float64
+		Halves         []struct{ Images int }
 		Groups         []struct{ Name string }
 		Identification struct {
 			Enrolled int
@@ -89,7 +96,7 @@ func TestEval(t *testing.T) {
 			t.Errorf("fnmr %s: %v, want null: 18 impostors say nothing about it", key, v)
 		}
 	}
-	if len(r.Groups) != 2 || r.Groups[0].Name != "one" || r.Identification.Enrolled != 2 {
+	if len(r.Halves) != 2 || len(r.Groups) != 2 || r.Groups[0].Name != "one" || r.Identification.Enrolled != 2 {
 		t.Errorf("groups or identification: %s", out)
 	}
 	b, err := os.ReadFile(det)
@@ -105,8 +112,7 @@ func TestEval(t *testing.T) {
 	}
 }
 
-func TestEvalInBadLightMeasuresBoth(t *testing.T) {
-	pairs, images := renderSet(t)
+func testEvalLight(t *testing.T, pairs, images string) {
 	out := mustCLI(t, "eval", "--packs", testPacks, "--pack", "basic", "--pairs", pairs, "--images", images, "--stress-light", "3")
 	for _, want := range []string{"in bad light (seed 3):", "in bad light (seed 3), one look:", "by group", "FMR", "unknown"} {
 		if !strings.Contains(out, want) {
@@ -115,8 +121,7 @@ func TestEvalInBadLightMeasuresBoth(t *testing.T) {
 	}
 }
 
-func TestEvalRefuses(t *testing.T) {
-	pairs, images := renderSet(t)
+func testEvalRefuses(t *testing.T, pairs, images string) {
 	absent := filepath.Join(t.TempDir(), "absent.txt")
 	outside := filepath.Join(t.TempDir(), "outside.txt")
 	if err := os.WriteFile(outside, []byte("p0/0.jpg\tp0/9.jpg\t1\n"), 0o644); err != nil {
