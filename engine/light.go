@@ -9,7 +9,7 @@ type SecondLook int
 
 // The choices; docs/accuracy.md has what each brings and costs.
 const (
-	LookWhenHard SecondLook = iota // faces in bad light only: about one in fifteen everyday portraits
+	LookWhenHard SecondLook = iota // faces in bad light only: about one in twenty everyday portraits
 	LookOnce                       // none
 	LookTwice                      // all
 )
