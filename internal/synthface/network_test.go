@@ -23,12 +23,16 @@ var packs = []struct {
 	threshold float64
 }{{"standard", .6}, {"basic", .965}}
 
-// networks opens a pack that the set-up has made.
+// networks opens a pack that the set-up has made. It always makes the basic
+// one; the standard one may not have been to be had.
 func networks(t *testing.T, pack string) *engine.Engine {
 	t.Helper()
 	p, err := models.Open(filepath.Join("..", "..", ".deps", "packs", pack))
+	if err != nil && pack == "standard" {
+		t.Skipf("no standard pack: %v", err)
+	}
 	if err != nil {
-		t.Skipf("no %s pack: %v (make setup)", pack, err)
+		t.Fatalf("no %s pack: %v (make setup)", pack, err)
 	}
 	e, n, err := tflite.OpenEngine(p, tflite.Options{})
 	if errors.Is(err, tflite.ErrNoRuntime) {
@@ -152,7 +156,7 @@ func at(sorted []float64, q float64) float64 { return sorted[int(q*float64(len(s
 // A clip that the demo plays is found in nearly every frame in which the
 // visitor stands before the camera.
 func TestNetworksFollowAVisit(t *testing.T) {
-	e := networks(t, packs[0].name)
+	e := networks(t, "basic")
 	who := synthface.Subject{Person: synthface.Cast()[0]}
 	for _, act := range []synthface.Act{synthface.Look, synthface.Turn, synthface.OpenMouth} {
 		found, n := 0, 0
