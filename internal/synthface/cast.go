@@ -3,7 +3,7 @@ package synthface
 // cast holds the seeds whose faces are furthest from each other for the
 // standard pack among those of 1 to 170, found by TestChooseCast and looked
 // over by eye. Measured by TestNetworksSeeTheCast over three views of each: mates
-// score 0.75 to 0.97, two people 0.46 at the 99th percentile and 0.49 at most.
+// score 0.85 and more, two people 0.47 at the 99th percentile, 0.50 at most.
 // They have to be found anew when identities are drawn otherwise.
 var cast = [...]struct {
 	name string
