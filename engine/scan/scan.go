@@ -121,12 +121,3 @@ func dotGo(out, rows, probe []float32) {
 		out[i] = a + b + c + d
 	}
 }
-
-// sumGo is the yardstick without C.
-func sumGo(v []float32) (total float32) {
-	var a, b, c, d float32
-	for ; len(v) >= 4; v = v[4:] {
-		a, b, c, d = a+v[0], b+v[1], c+v[2], d+v[3]
-	}
-	return a + b + c + d
-}
