@@ -22,7 +22,7 @@ import (
 // look is a face as fakeEngine sees it. Images carry looks in their pixels.
 type look struct {
 	who    byte // 1..25; the same face in every image
-	also   byte // somebody whom the face resembles just as much; 0: nobody
+	also   byte // somebody whom the face resembles just as much (100 and more: less); 0: nobody
 	like   byte // percent of likeness to the enrolled face; 0 means 100
 	eyes   byte // eye distance in pixels; 0 means 64
 	x      byte // of the left edge of the box, in tens of pixels
@@ -102,7 +102,11 @@ func (e *fakeEngine) template(who, also, like byte) engine.Template {
 	}
 	t := make(engine.Template, dim)
 	t[dim-1] = float32(math.Sqrt(1 - share*share)) // like nobody
-	if also > 0 {
+	if also >= 100 {
+		also -= 100
+		t[(int(also)+e.axis)%(dim-1)] = float32(share * 0.6)
+		share *= 0.8
+	} else if also > 0 {
 		share /= math.Sqrt2
 		t[(int(also)+e.axis)%(dim-1)] = float32(share)
 	}

@@ -149,13 +149,18 @@ func (s *Service) identifyThreshold(op string, g *gallery, fpir float64) (thresh
 
 // verdict is what one probe says.
 type verdict struct {
-	person    store.PersonID // who alone reaches the threshold, or nobody
-	ambiguous bool           // several do
+	person    store.PersonID // who reaches the threshold, or nobody
+	ambiguous bool           // several do, and the best is not far ahead
 	score     float64        // of the best hit, −1 in an empty gallery
 }
 
-// verdictOf judges hits, best first: a second person above the threshold means
-// that the probe does not tell them apart.
+// rivalGap is how far behind the best score another one must lie, as a cosine:
+// about the spread of the scores of one person's images.
+const rivalGap = 0.1
+
+// verdictOf judges hits, best first. A second person above the threshold and
+// close behind means that the probe does not tell the two apart; far behind he
+// is a look-alike, and the best hit counts.
 func verdictOf(hits []engine.Hit, threshold float64) verdict {
 	if len(hits) == 0 {
 		return verdict{score: -1}
@@ -163,7 +168,7 @@ func verdictOf(hits []engine.Hit, threshold float64) verdict {
 	v := verdict{score: hits[0].Score}
 	switch {
 	case v.score < threshold:
-	case len(hits) > 1 && hits[1].Score >= threshold:
+	case len(hits) > 1 && hits[1].Score >= threshold && v.score-hits[1].Score < rivalGap:
 		v.ambiguous = true
 	default:
 		v.person = store.PersonID(hits[0].ID)

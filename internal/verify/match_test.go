@@ -118,6 +118,7 @@ func TestIdentify(t *testing.T) {
 		{"a weak likeness", look{who: 3, like: 40}, "", 0, ""},
 		{"a stranger", look{who: 20}, "", 0, ""},
 		{"like two", look{who: 4, also: 5}, "", 2, verify.ReasonAmbiguous},
+		{"more like one of two", look{who: 4, also: 105}, people[3], 2, ""},
 	} {
 		r, err := b.identify(picture(test.look))
 		if err != nil || r.Person != test.want || r.Match != (test.want != "") || len(r.Candidates) != test.candidates || r.Gallery != 9 {

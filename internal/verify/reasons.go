@@ -5,7 +5,7 @@ import "errors"
 // Reasons in the events of this package, besides the engine's words for what
 // speaks against a face.
 const (
-	ReasonAmbiguous    = "ambiguous"          // several people reach the threshold
+	ReasonAmbiguous    = "ambiguous"          // several people fit, none much better
 	ReasonDuplicate    = "possible_duplicate" // somebody else has this face
 	ReasonNoLiveness   = "no_liveness"        // nothing showed that the face is alive
 	ReasonNoDoor       = "no_door"            // the camera only watches

@@ -142,7 +142,7 @@ const DefaultFPIR = 1e-3
 
 // Identification is the outcome of Identify.
 type Identification struct {
-	Match      bool           // Candidates[0] is at or above the threshold and nobody else is
+	Match      bool           // Candidates[0] is at or above the threshold, and nobody else is close behind
 	Person     store.PersonID // who it is, with Match
 	Similarity float64        // of the best candidate, 0..100
 	Threshold  float64        // 0..100
