@@ -129,6 +129,32 @@ func TestFromYUYV(t *testing.T) {
 	}
 }
 
+// Every width is sorted byte by byte, those that fill whole words too.
+func TestUnpack(t *testing.T) {
+	for _, w := range []int{2, 6, 8, 10, 16, 26, 64} {
+		const h = 3
+		b := make([]byte, 2*w*h)
+		for i := range b {
+			b[i] = byte(7*i + i/5)
+		}
+		img, err := Unpack(b, w, h, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range w * h {
+			c := img.YCbCrAt(i%w, i/w)
+			if c.Y != b[2*i] || c.Cb != b[4*(i/2)+1] || c.Cr != b[4*(i/2)+3] {
+				t.Fatalf("width %d, pixel %d is %v", w, i, c)
+			}
+		}
+	}
+	for _, size := range [][2]int{{0, 2}, {3, 2}, {2, 0}, {4, 2}} {
+		if _, err := Unpack(make([]byte, 15), size[0], size[1], nil); err == nil {
+			t.Errorf("15 bytes made %v pixels", size)
+		}
+	}
+}
+
 // Whatever a device sends is a picture of a sane size or an error.
 func FuzzDecode(f *testing.F) {
 	f.Add(true, make([]byte, 160*120*2))
