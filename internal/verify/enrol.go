@@ -20,7 +20,8 @@ const (
 	// an enrolment: lenient, since somebody vouches for the images.
 	sameFMR = 1e-2
 	// duplicateFPIR is the share of new people who may be reported as duplicates
-	// of somebody: each is a question to an operator.
+	// of somebody: each is a question to an operator. Whoever is one resembles
+	// him at least as much as a comparison 1:1 wants.
 	duplicateFPIR = 1e-2
 )
 
@@ -165,6 +166,9 @@ func (s *Service) findDuplicate(e *enrolment, m store.Merchant) error {
 	threshold, ok := s.cal.IdentifyThreshold(duplicateFPIR, g.Len())
 	if !ok { // a large gallery: the strictest that there is
 		threshold, _ = s.cal.Threshold(s.cal.MinFMR())
+	}
+	if same, ok := s.cal.Threshold(defaultFMR); ok {
+		threshold = max(threshold, same)
 	}
 	if hits[0].Score < threshold {
 		return nil

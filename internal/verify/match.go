@@ -85,7 +85,7 @@ func (s *Service) record(ctx context.Context, cause store.Cause, e store.Event, 
 func (s *Service) Identify(ctx context.Context, r IdentifyRequest) (Identification, error) {
 	const op = "identify"
 	g := s.galleries.of(r.Merchant)
-	threshold, size, err := s.identifyThreshold(op, g, orElse(r.FPIR, DefaultFPIR))
+	threshold, size, err := s.identifyThreshold(op, g, r.FPIR, searchFMR)
 	if err != nil {
 		return Identification{}, err
 	}
@@ -134,15 +134,29 @@ func (s *Service) candidates(hits []engine.Hit, threshold float64, limit int) (l
 	return list
 }
 
+// What a search is held to where no policy names an FPIR: DefaultFPIR, and at
+// most these rates for each person in the gallery. In a gallery of few people
+// the FPIR alone would ask for less than a comparison 1:1 does. At a door each
+// frame of an encounter is another try, and those who pass it resemble each
+// other more than the people of a calibration.
+const (
+	searchFMR = 1e-4
+	doorFMR   = 1e-5
+)
+
 // identifyThreshold is the score of a 1:N policy at the present size of a
-// gallery, or ErrUnsupported.
-func (s *Service) identifyThreshold(op string, g *gallery, fpir float64) (threshold float64, size int, err error) {
+// gallery, or ErrUnsupported. An fpir of 0 stands for the defaults with most as
+// the highest FMR, as far as the calibration supports that.
+func (s *Service) identifyThreshold(op string, g *gallery, fpir, most float64) (threshold float64, size int, err error) {
 	size = g.Len()
-	threshold, ok := s.cal.IdentifyThreshold(fpir, size)
+	threshold, ok := s.cal.IdentifyThreshold(orElse(fpir, DefaultFPIR), size)
 	if !ok {
 		return 0, size, &Error{Op: op, Err: ErrUnsupported, Hint: fmt.Sprintf(
 			"among %d people the policy wants FPIR %.2g, the calibration vouches for %.2g at best: ask for a PIN, card or code first and verify 1:1",
-			size, fpir, s.cal.FPIR(1, size))}
+			size, orElse(fpir, DefaultFPIR), s.cal.FPIR(1, size))}
+	}
+	if strict, ok := s.cal.Threshold(most); ok && fpir <= 0 {
+		threshold = max(threshold, strict)
 	}
 	return threshold, size, nil
 }

@@ -128,10 +128,29 @@ func TestIdentify(t *testing.T) {
 			t.Errorf("%s: event %+v", test.name, last[len(last)-1])
 		}
 	}
-	// The threshold rises with the gallery, so that strangers stay as rare.
-	small, _ := b.Identify(t.Context(), verify.IdentifyRequest{Cause: cause, Merchant: b.newMerchant(store.MerchantPolicy{}), Image: of(1)})
-	if large, err := b.identify(of(1)); err != nil || large.Threshold <= small.Threshold {
-		t.Errorf("threshold %v among 9, %v among none, %v", large.Threshold, small.Threshold, err)
+}
+
+// The threshold rises with the gallery, so that strangers stay as rare; without
+// a policy it is never below that of 1:1.
+func TestIdentifyThreshold(t *testing.T) {
+	b := newBox(t)
+	ask := func(fpir float64) float64 {
+		t.Helper()
+		r, err := b.Identify(t.Context(), verify.IdentifyRequest{Cause: cause, Merchant: b.merchant, Image: of(20), FPIR: fpir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Threshold
+	}
+	before, byDefault := ask(1e-3), ask(0)
+	for who := byte(1); who <= 9; who++ {
+		b.person(who)
+	}
+	if after := ask(1e-3); after < before+10 {
+		t.Errorf("threshold %v among none, %v among nine", before, after)
+	}
+	if byDefault < 80-1e-9 || ask(0) < byDefault {
+		t.Errorf("default threshold %v among none, %v among nine; want at least 80", byDefault, ask(0))
 	}
 }
 

@@ -89,7 +89,7 @@ func (w *watch) frame(ctx context.Context, f camera.Frame) error {
 // look compares the dominant face.
 func (w *watch) look(ctx context.Context, f camera.Frame, faces []engine.Face, tr *track) error {
 	g := w.galleries.of(w.cfg.Merchant)
-	threshold, size, err := w.identifyThreshold("identify", g, w.fpir())
+	threshold, size, err := w.identifyThreshold("identify", g, w.door.Policy.FPIR, doorFMR)
 	if errors.Is(err, ErrUnsupported) {
 		tr.barred[ReasonUnsupported]++
 		return nil
@@ -204,8 +204,6 @@ func (w *watch) refresh(ctx context.Context, now time.Time) error {
 	w.tracker.rules = r
 	return nil
 }
-
-func (w *watch) fpir() float64 { return orElse(w.door.Policy.FPIR, DefaultFPIR) }
 
 // complain logs failures of frames, with how many there were since it last did.
 func (w *watch) complain(now time.Time, err error) {

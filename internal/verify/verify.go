@@ -130,14 +130,14 @@ type IdentifyRequest struct {
 	Cause    store.Cause
 	Merchant store.MerchantID
 	Image    image.Image
-	FPIR     float64 // 0: DefaultFPIR
+	FPIR     float64 // 0: DefaultFPIR, and an FMR of at most 1e-4 for each person
 	Limit    int     // of candidates; 0: 5
 	// Also, when set, runs in the transaction of the decision; its error undoes it.
 	Also func(*store.Tx, Identification) error
 }
 
 // DefaultFPIR is the share of strangers who may be taken for somebody, where no
-// policy says otherwise.
+// policy says otherwise. Small galleries are then held to less: see IdentifyRequest.
 const DefaultFPIR = 1e-3
 
 // Identification is the outcome of Identify.
