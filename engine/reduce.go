@@ -35,7 +35,7 @@ func (r *raster) reduced(n, side int, t similarity) (small *raster, x0, y0 int) 
 // the reduced image does. It is never empty.
 func span(lo, hi float64, size, n int, shift uint, odd int) (from, to int) {
 	grid := n << shift
-	room := float64(2 * grid)
+	room := float64(2 * n)
 	from = int(min(max(lo-room, 0), float64(size-1)))
 	to = int(min(max(hi+room, 0), float64(size)))
 	from -= (from + odd) % grid
@@ -66,9 +66,11 @@ func halved(src []byte, stride, w, h int) (out []byte, cols, rows int) {
 			lower = src[(2*y+1)*stride:][:w]
 		}
 		line := out[y*cols:][:cols]
-		for len(line) >= 4 && len(upper) >= 8 {
-			binary.LittleEndian.PutUint32(line, quads(binary.LittleEndian.Uint64(upper), binary.LittleEndian.Uint64(lower)))
-			line, upper, lower = line[4:], upper[8:], lower[8:]
+		for len(line) >= 8 && len(upper) >= 16 && len(lower) >= 16 {
+			a := quads(binary.LittleEndian.Uint64(upper), binary.LittleEndian.Uint64(lower))
+			b := quads(binary.LittleEndian.Uint64(upper[8:]), binary.LittleEndian.Uint64(lower[8:]))
+			binary.LittleEndian.PutUint64(line, a|b<<32)
+			line, upper, lower = line[8:], upper[16:], lower[16:]
 		}
 		for i := range line {
 			x := min(2*i+1, len(upper)-1)
@@ -80,10 +82,10 @@ func halved(src []byte, stride, w, h int) (out []byte, cols, rows int) {
 
 // quads averages the 2×2 pixels of two rows of eight at once, in 16-bit lanes of
 // one word.
-func quads(a, b uint64) uint32 {
+func quads(a, b uint64) uint64 {
 	const bytes = 0x00ff00ff00ff00ff
 	s := a&bytes + a>>8&bytes + b&bytes + b>>8&bytes + 0x0002000200020002
 	s = s >> 2 & bytes
 	s = (s | s>>8) & 0x0000ffff0000ffff
-	return uint32(s | s>>16)
+	return uint64(uint32(s | s>>16))
 }

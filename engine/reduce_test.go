@@ -9,7 +9,7 @@ import (
 
 func TestHalved(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
-	for _, size := range [][2]int{{1, 1}, {2, 2}, {3, 1}, {7, 5}, {8, 8}, {9, 3}, {16, 4}, {31, 33}} {
+	for _, size := range [][2]int{{1, 1}, {2, 2}, {3, 1}, {7, 5}, {8, 8}, {9, 3}, {16, 4}, {31, 33}, {64, 3}, {70, 2}} {
 		w, h := size[0], size[1]
 		stride := w + 3
 		src := make([]byte, stride*h)
