@@ -23,10 +23,11 @@ import (
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/store"
 	"github.com/cypherface/edge/store/bolt"
+	"github.com/cypherface/edge/store/seal"
 )
 
 // boxFlags say which box a command is about.
-type boxFlags struct{ data, packs *string }
+type boxFlags struct{ data, packs, masterKey *string }
 
 func addBoxFlags(fs *flag.FlagSet, t *terminal) boxFlags {
 	dir := t.getenv("CYPHERFACE_DATA")
@@ -34,8 +35,9 @@ func addBoxFlags(fs *flag.FlagSet, t *terminal) boxFlags {
 		dir = "data"
 	}
 	return boxFlags{
-		data:  fs.String("data", dir, "`folder` of the box's data; $CYPHERFACE_DATA names another default"),
-		packs: fs.String("packs", "", "`folder` of the packs, where no box is running"),
+		data:      fs.String("data", dir, "`folder` of the box's data; $CYPHERFACE_DATA names another default"),
+		packs:     fs.String("packs", "", "`folder` of the packs, where no box is running"),
+		masterKey: fs.String("master-key", "", "`place` of the box's master key, as its setting says, where no box is running"),
 	}
 }
 
@@ -84,7 +86,14 @@ func (f boxFlags) open(ctx context.Context, t *terminal, recognise bool) (_ *cli
 			c.Close()
 		}
 	}()
-	s, err := bolt.Open(bolt.Path(*f.data, store.Sandbox), bolt.Options{Environment: store.Sandbox, MustExist: true})
+	master, err := seal.ParseMaster(*f.masterKey)
+	if err != nil {
+		return nil, err
+	}
+	master.Dir, master.Credentials = *f.data, t.getenv("CREDENTIALS_DIRECTORY")
+	s, err := bolt.Open(bolt.Path(*f.data, store.Sandbox), bolt.Options{
+		Environment: store.Sandbox, MustExist: true, Keyring: seal.Opener(store.Sandbox, master),
+	})
 	if err != nil {
 		return nil, err
 	}

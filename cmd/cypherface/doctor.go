@@ -16,6 +16,9 @@ import (
 	"github.com/cypherface/edge/engine/tflite"
 	"github.com/cypherface/edge/internal/picture"
 	"github.com/cypherface/edge/models"
+	"github.com/cypherface/edge/store"
+	"github.com/cypherface/edge/store/bolt"
+	"github.com/cypherface/edge/store/seal"
 )
 
 func doctorCommand() command {
@@ -171,7 +174,19 @@ func (c checkup) folder() finding {
 
 // rest says how the data is protected while the box is off.
 func (c checkup) rest() finding {
-	return finding{"at rest", note, "not encrypted: whoever takes the storage can read names and templates", "keep the data folder on an encrypted file system"}
+	const what = "at rest"
+	ring, err := seal.Inspect(seal.Path(c.data, store.Sandbox))
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && exists(bolt.Path(c.data, store.Sandbox)):
+		return finding{what, note, "not encrypted: whoever takes the storage can read names and templates", "start the box of this version once: it encrypts what it has"}
+	case errors.Is(err, fs.ErrNotExist):
+		return finding{what, note, "nothing is kept yet; the master key will lie beside it", "cypherfaced.conf, master-key, says where else"}
+	case err != nil:
+		return finding{what, broken, err.Error(), "put the file keyring back from where it was; without it nobody is known"}
+	case ring.Source.Warning() != "":
+		return finding{what, note, "encrypted, but " + ring.Source.Warning(), "keep the master key elsewhere: cypherfaced.conf, master-key"}
+	}
+	return finding{what, fine, "encrypted; the master key comes from outside: " + string(ring.Source), ""}
 }
 
 // Free space below which a box is in danger, and below which it is to be noted.

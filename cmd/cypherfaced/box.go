@@ -20,6 +20,7 @@ import (
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/models"
 	"github.com/cypherface/edge/store"
+	"github.com/cypherface/edge/store/seal"
 )
 
 // A box is the parts of a running daemon. There is one environment for now, the
@@ -29,6 +30,7 @@ type box struct {
 	log       *slog.Logger
 	metrics   *prometheus.Registry
 	store     store.Store
+	atRest    seal.Source      // of the master key
 	merchant  store.MerchantID // whose people the camera sees
 	authority *auth.Authority
 	pack      *models.Pack
@@ -118,7 +120,7 @@ func (b *box) apiConfig() api.Config {
 // status says how the box is.
 func (b *box) status() api.Status {
 	s := api.Status{
-		Ready: b.ready.Load(), Camera: "none", Pack: b.pack.Name,
+		Ready: b.ready.Load(), Camera: "none", Pack: b.pack.Name, Exposed: b.atRest.Warning(),
 		People: b.service.People(), Rates: rates(&b.pack.Calibration, b.service.Gallery(b.merchant)),
 	}
 	if !s.Ready {

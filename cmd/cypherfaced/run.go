@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -19,7 +18,6 @@ import (
 	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/store"
-	"github.com/cypherface/edge/store/bolt"
 )
 
 // run is the box from its settings to its end: parts are opened bottom-up and
@@ -38,10 +36,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 		defer debug.SetGCPercent(debug.SetGCPercent(50))
 	}
 
-	st, err := bolt.Open(bolt.Path(set.data, store.Sandbox), bolt.Options{Environment: store.Sandbox, Log: log})
-	if errors.Is(err, store.ErrLocked) {
-		return fmt.Errorf("%w (one box a data folder: --data DIR chooses another)", err)
-	} else if err != nil {
+	st, atRest, err := set.openStore(store.Sandbox, getenv, log)
+	if err != nil {
 		return err
 	}
 	defer closing(&err, st.Close)
@@ -57,7 +53,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 	}
 	defer control.Close() // its server may have done so
 
-	b := &box{settings: set, log: log, metrics: prometheus.NewRegistry(), store: st}
+	b := &box{settings: set, log: log, metrics: prometheus.NewRegistry(), store: st, atRest: atRest}
 	if b.authority, err = auth.Open(ctx, st, nil); err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/cypherface/edge/store/seal"
 )
 
 // settings is all that can be set. Each setting has one name: a flag on the
@@ -25,6 +27,7 @@ type settings struct {
 	url        string
 	camera     string
 	packs      string
+	masterKey  string
 	uploadLife time.Duration
 	drain      time.Duration
 	logLevel   slog.Level
@@ -38,6 +41,7 @@ func (s *settings) flags() *flag.FlagSet {
 	fs.StringVar(&s.url, "url", "", "`URL` under which clients reach the box, for upload links; empty: as each client called it")
 	fs.StringVar(&s.camera, "camera", "auto:", "camera `URL`: auto:, v4l2:/dev/video0, file:CLIP, dir:FOLDER, demo:, or none:")
 	fs.StringVar(&s.packs, "packs", "", "`folder` of the packs; empty: packs/ beside the program")
+	fs.StringVar(&s.masterKey, "master-key", "", "`place` of the key that protects the data: file:PATH, passphrase, passphrase-fd:N; empty: systemd's credential, else a file beside the data")
 	fs.DurationVar(&s.uploadLife, "upload-life", 4800*time.Second, "how long an upload link is good for")
 	fs.DurationVar(&s.drain, "drain", 10*time.Second, "how long requests may go on after the signal to stop")
 	fs.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
@@ -133,6 +137,9 @@ func (s *settings) check() error {
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 			return fmt.Errorf("check settings: url: %q is not of the form http://box.example:8080", s.url)
 		}
+	}
+	if _, err := seal.ParseMaster(s.masterKey); err != nil {
+		return fmt.Errorf("check settings: master-key: %w", err)
 	}
 	if s.uploadLife < time.Second || s.uploadLife > 24*time.Hour {
 		return fmt.Errorf("check settings: upload-life: %v is not between 1s and 24h", s.uploadLife)

@@ -83,6 +83,9 @@ type Status struct {
 	Pack   string `json:"pack"`             // name of the pack
 	Rates  string `json:"rates"`            // its error rates, one line
 	People int    `json:"people"`           // enrolled, all merchants together
+	// Exposed is what the data at rest is not protected from, in words; empty:
+	// nothing that the operator could better.
+	Exposed string `json:"exposed,omitempty"`
 }
 
 // An API serves one environment. Make one with New.

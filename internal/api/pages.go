@@ -25,12 +25,24 @@ func (a *API) contract(c *call) error {
 	return err
 }
 
-// ready is GET /readyz: 200 once the box can answer every operation.
+// ready is GET /readyz: 200 once the box can answer every operation, with what
+// the operator should know all the same.
 func (a *API) ready(c *call) error {
-	if s := a.Config.Status(); !s.Ready {
+	s := a.Config.Status()
+	if !s.Ready {
 		return web.Fail(http.StatusServiceUnavailable, "not ready: %s", s.Reason)
 	}
-	return c.reply(http.StatusOK, map[string]string{"status": "ready"})
+	return c.reply(http.StatusOK, struct {
+		Status   string   `json:"status"`
+		Warnings []string `json:"warnings,omitempty"`
+	}{"ready", s.warnings()})
+}
+
+func (s *Status) warnings() (all []string) {
+	if s.Exposed != "" {
+		all = append(all, "data at rest: "+s.Exposed)
+	}
+	return all
 }
 
 // version is GET /version: what runs here.
