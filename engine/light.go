@@ -99,10 +99,12 @@ func (e *Engine) lumaOf(in []float32) []float32 {
 	if prep.BGR {
 		r, b = b, r
 	}
+	r, g, b := r/prep.Scale, 0.587/prep.Scale, b/prep.Scale
+	black := prep.Bias / prep.Scale
 	luma := make([]float32, len(in)/3)
 	for i := range luma {
 		px := in[3*i:][:3]
-		luma[i] = (r*px[0] + 0.587*px[1] + b*px[2] - prep.Bias) / prep.Scale
+		luma[i] = r*px[0] + g*px[1] + b*px[2] - black
 	}
 	return luma
 }

@@ -100,34 +100,45 @@ func (r *raster) assess(f *Face) Quality {
 		q.judge(f.Pose)
 		return q
 	}
-	t := framing(center, side, angle, patch)
-	var luma [patch * patch]float32
-	for v := range patch {
-		for u := range patch {
-			p := t.apply(Point{float64(u) + 0.5, float64(v) + 0.5})
-			luma[v*patch+u] = r.luma(float32(p.X), float32(p.Y))
-		}
-	}
-	var left, right, sum, squares float64
-	for i, v := range luma {
-		x := float64(v) / 255
-		sum += x
-		squares += x * x
-		if i%patch < patch/2 {
-			left += x
-		} else {
-			right += x
-		}
-	}
-	n := float64(len(luma))
-	q.Brightness = sum / n
-	q.Contrast = math.Sqrt(max(squares/n-q.Brightness*q.Brightness, 0))
-	q.SideLight = math.Abs(left-right) / max(left+right, 1e-6)
+	q.measure(r.grey(), framing(center, side, angle, patch))
 	around := r.surroundings(center, side)
 	q.BackLight = (around - q.Brightness) / max(around+q.Brightness, 1e-6)
-	q.Sharpness = r.sharpness(t, q.Contrast)
 	q.judge(f.Pose)
 	return q
+}
+
+// measure looks at the patch of a grey image that t frames.
+//
+// Sharpness compares the steps between neighbouring samples, taken at the
+// embedder's resolution, with the face's contrast: blur takes the fine steps
+// first. It is about 0.12 where details of an eye are lost.
+func (q *Quality) measure(r *raster, t similarity) {
+	const fine = 0.25 // of a patch pixel: a 128-pixel face
+	var before, here, after [patch]pixel
+	var left, right, squares, steps float64
+	for v := range patch {
+		p := t.apply(Point{0.5, float64(v) + 0.5})
+		r.line(here[:], p, t.a, t.b)
+		r.line(before[:], Point{p.X - fine*t.a, p.Y - fine*t.b}, t.a, t.b)
+		r.line(after[:], Point{p.X + fine*t.a, p.Y + fine*t.b}, t.a, t.b)
+		for u, px := range here {
+			x := float64(px.luma) / (255 * one)
+			if u < patch/2 {
+				left += x
+			} else {
+				right += x
+			}
+			squares += x * x
+			steps += math.Abs(float64(before[u].luma+after[u].luma-2*px.luma)) / (255 * one)
+		}
+	}
+	const n = patch * patch
+	q.Brightness = (left + right) / n
+	q.Contrast = math.Sqrt(max(squares/n-q.Brightness*q.Brightness, 0))
+	q.SideLight = math.Abs(left-right) / max(left+right, 1e-6)
+	if q.Contrast >= 1e-3 {
+		q.Sharpness = min(1, 4*steps/n/q.Contrast)
+	}
 }
 
 // inside is the share of a box that lies in the image.
@@ -158,29 +169,4 @@ func (r *raster) surroundings(c Point, side float64) float64 {
 		return 0
 	}
 	return sum / float64(n)
-}
-
-// sharpness compares the steps between neighbouring samples, taken at the
-// embedder's resolution, with the face's contrast: blur takes the fine steps
-// first. 0..1, about 0.12 where details of an eye are lost.
-func (r *raster) sharpness(t similarity, contrast float64) float64 {
-	if contrast < 1e-3 {
-		return 0
-	}
-	const fine = 0.25 // of a patch pixel: a 128-pixel face
-	var steps float64
-	n := 0
-	for v := range patch {
-		for u := range patch {
-			p := t.apply(Point{float64(u) + 0.5, float64(v) + 0.5})
-			x, y := float32(p.X), float32(p.Y)
-			dx, dy := float32(t.a*fine), float32(t.b*fine)
-			a := r.luma(x-dx, y-dy)
-			b := r.luma(x+dx, y+dy)
-			c := r.luma(x, y)
-			steps += math.Abs(float64(a+b-2*c)) / 255
-			n++
-		}
-	}
-	return min(1, 4*steps/float64(n)/contrast)
 }

@@ -40,6 +40,13 @@ func newRaster(img image.Image) *raster {
 	return r
 }
 
+// grey is the image without its colour.
+func (r *raster) grey() *raster {
+	g := *r
+	g.cb, g.cr = nil, nil
+	return &g
+}
+
 func subsampling(s image.YCbCrSubsampleRatio) (x, y uint) {
 	switch s {
 	case image.YCbCrSubsampleRatio422:
