@@ -382,6 +382,46 @@ func TestDecodeJPEG(t *testing.T) {
 	}
 }
 
+// The decoder, which is C, writes into Go's memory: it must stay within the
+// planes for every subsampling and odd size.
+func TestDecodeJPEGStaysInItsPlanes(t *testing.T) {
+	if !picture.Turbo() {
+		t.Skip("libjpeg-turbo is not here")
+	}
+	const room, mark = 256, 0xA5
+	guarded := func(n int) (whole, plane []byte) {
+		whole = bytes.Repeat([]byte{mark}, n+2*room)
+		return whole, whole[room:][:n:n]
+	}
+	for _, first := range [][2]int{{1, 1}, {2, 1}, {2, 2}, {1, 2}, {4, 1}} {
+		for _, size := range []image.Point{{1, 1}, {2, 3}, {15, 17}, {16, 16}, {31, 33}, {65, 7}} {
+			f := jpegFile{w: size.X, h: size.Y, sampling: [][2]int{first, {1, 1}, {1, 1}}, adobe: -1, at: slope}
+			b := f.encode()
+			want, err := picture.DecodeJPEG(b, nil, picture.Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			into := *want
+			var wholes [3][]byte
+			wholes[0], into.Y = guarded(len(want.Y))
+			wholes[1], into.Cb = guarded(len(want.Cb))
+			wholes[2], into.Cr = guarded(len(want.Cr))
+			got, err := picture.DecodeJPEG(b, &into, picture.Limits{})
+			if err != nil || got != &into {
+				t.Fatalf("%v of %v: other memory was used, %v", first, size, err)
+			}
+			if !bytes.Equal(got.Y, want.Y) || !bytes.Equal(got.Cb, want.Cb) || !bytes.Equal(got.Cr, want.Cr) {
+				t.Errorf("%v of %v: another picture the second time", first, size)
+			}
+			for i, w := range wholes {
+				if edge := append(w[:room:room], w[len(w)-room:]...); bytes.Count(edge, []byte{mark}) != 2*room {
+					t.Errorf("%v of %v: written outside plane %d", first, size, i)
+				}
+			}
+		}
+	}
+}
+
 func TestEncodeJPEG(t *testing.T) {
 	m := image.NewYCbCr(image.Rect(0, 0, 32, 16), image.YCbCrSubsampleRatio420)
 	for i := range m.Y {
