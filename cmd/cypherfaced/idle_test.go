@@ -118,16 +118,8 @@ func TestMemoryOfAnIdleBoxWithTenThousandPeople(t *testing.T) {
 	needNetworks(t)
 	dir := shortDir(t)
 	crowd(t, dir, crowdSize)
-	cmd := exec.Command(os.Args[0], childWord, "--data", dir, "--listen", "127.0.0.1:0", "--packs", packs, "--camera", "file:"+mate+"?fps=5")
-	logs, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
 	start := time.Now()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	url := awaitReady(t, logs)
+	cmd, url := startChild(t, "--data", dir, "--camera", "file:"+mate+"?fps=5")
 	t.Logf("ready after %v", time.Since(start))
 	time.Sleep(5 * time.Second) // frames go through, garbage is collected
 	rss := residentBytes(t, cmd.Process.Pid)
@@ -150,6 +142,21 @@ func TestMemoryOfAnIdleBoxWithTenThousandPeople(t *testing.T) {
 	if rss > rssLimit {
 		t.Errorf("RSS is %d MB, more than %d", rss>>20, rssLimit>>20)
 	}
+}
+
+// startChild runs a daemon in a process of its own.
+func startChild(t *testing.T, args ...string) (cmd *exec.Cmd, url string) {
+	t.Helper()
+	cmd = exec.Command(os.Args[0], append([]string{childWord, "--listen", "127.0.0.1:0", "--packs", packs}, args...)...)
+	logs, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // gone already, if all went well
+	return cmd, awaitReady(t, logs)
 }
 
 // awaitReady reads the log to the line that names the URL, and goes on reading
