@@ -23,11 +23,12 @@ type Model struct {
 	input  []int
 	output [][]int
 
-	// pool holds one entry for each interpreter that may run: nil for one that
-	// nobody has needed yet. Whoever takes an entry puts one back.
-	pool   chan *interpreter
+	slots  chan struct{} // one for each inference that may run at once
 	closed chan struct{}
 	once   sync.Once
+
+	mu   sync.Mutex
+	idle []*interpreter // the one used last is used next: memory follows need
 }
 
 var _ engine.Model = (*Model)(nil)
@@ -39,7 +40,7 @@ func Load(f *os.File, opt Options) (*Model, error) {
 	if n <= 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
-	m := &Model{opt: opt, pool: make(chan *interpreter, n), closed: make(chan struct{})}
+	m := &Model{opt: opt, slots: make(chan struct{}, n), closed: make(chan struct{})}
 	said := quietly(func() { m.model = tflite.NewModelFromFile(descriptor(f)) })
 	runtime.KeepAlive(f)
 	if m.model == nil {
@@ -51,9 +52,9 @@ func Load(f *os.File, opt Options) (*Model, error) {
 		return nil, err
 	}
 	m.input, m.output = first.shapes()
-	m.pool <- first
-	for len(m.pool) < n {
-		m.pool <- nil
+	m.idle = []*interpreter{first}
+	for range n {
+		m.slots <- struct{}{}
 	}
 	return m, nil
 }
@@ -66,7 +67,6 @@ func (m *Model) Outputs() [][]int { return m.output }
 
 // Run implements engine.Model.
 func (m *Model) Run(ctx context.Context, fill func(in []float32), read func(out [][]float32)) error {
-	var i *interpreter
 	select {
 	case <-m.closed:
 		return errClosed
@@ -77,15 +77,14 @@ func (m *Model) Run(ctx context.Context, fill func(in []float32), read func(out 
 		return errClosed
 	case <-ctx.Done():
 		return ctx.Err()
-	case i = <-m.pool:
+	case <-m.slots:
 	}
-	defer func() { m.pool <- i }()
-	if i == nil {
-		var err error
-		if i, err = m.interpreter(); err != nil {
-			return err
-		}
+	defer func() { m.slots <- struct{}{} }()
+	i, err := m.take()
+	if err != nil {
+		return err
 	}
+	defer m.put(i)
 	fill(i.in)
 	if status := i.it.Invoke(); status != tflite.OK {
 		return fmt.Errorf("invoke network: TensorFlow Lite answers %v", status)
@@ -94,15 +93,35 @@ func (m *Model) Run(ctx context.Context, fill func(in []float32), read func(out 
 	return nil
 }
 
+// take returns an interpreter that nobody uses, a new one where there is none.
+func (m *Model) take() (*interpreter, error) {
+	m.mu.Lock()
+	if n := len(m.idle); n > 0 {
+		i := m.idle[n-1]
+		m.idle = m.idle[:n-1]
+		m.mu.Unlock()
+		return i, nil
+	}
+	m.mu.Unlock()
+	return m.interpreter()
+}
+
+func (m *Model) put(i *interpreter) {
+	m.mu.Lock()
+	m.idle = append(m.idle, i)
+	m.mu.Unlock()
+}
+
 // Close waits for the inferences that run and frees everything. Closing twice
 // does nothing.
 func (m *Model) Close() error {
 	m.once.Do(func() {
 		close(m.closed)
-		for range cap(m.pool) {
-			if i := <-m.pool; i != nil {
-				i.delete()
-			}
+		for range cap(m.slots) {
+			<-m.slots
+		}
+		for _, i := range m.idle {
+			i.delete()
 		}
 		m.model.Delete()
 	})
