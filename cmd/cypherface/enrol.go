@@ -62,25 +62,39 @@ func runEnrol(ctx context.Context, t *terminal, args []string) error {
 		return err
 	}
 	defer c.Close()
-	id := *user
-	if id == "" {
-		first, last, _ := cutLast(*name)
-		if id, err = c.register(ctx, map[string]string{
-			"firstname": first, "lastname": last, "email": *email, "phone": *phone, "externalId": *external,
-		}); err != nil {
-			return err
-		}
-	}
 	var e enrolment
-	if err := c.call(ctx, "POST", "/control/enrol/"+id, images, &e); err != nil {
-		if *user == "" { // so that the same line may be tried again
-			err = errors.Join(err, c.call(context.WithoutCancel(ctx), "DELETE", "/users/"+id, nil, &struct{}{}))
-		}
+	if *user != "" {
+		err = c.call(ctx, "POST", "/control/enrol/"+*user, images, &e)
+	} else {
+		first, last := cutLast(*name)
+		e, err = c.enrolNew(ctx, images, map[string]string{
+			"firstname": first, "lastname": last, "email": *email, "phone": *phone, "externalId": *external,
+		})
+	}
+	if err != nil {
 		return err
 	}
 	if *asJSON {
 		return printJSON(t.out, e)
 	}
+	e.print(t)
+	return nil
+}
+
+// enrolNew registers a person and enrols the face. Where that fails nobody stays
+// behind, so that the same line may be tried again.
+func (c *client) enrolNew(ctx context.Context, images any, fields map[string]string) (e enrolment, err error) {
+	id, err := c.register(ctx, fields)
+	if err != nil {
+		return e, err
+	}
+	if err = c.call(ctx, "POST", "/control/enrol/"+id, images, &e); err != nil {
+		err = errors.Join(err, c.call(context.WithoutCancel(ctx), "DELETE", "/users/"+id, nil, &struct{}{}))
+	}
+	return e, err
+}
+
+func (e *enrolment) print(t *terminal) {
 	fmt.Fprintf(t.out, "enrolled  %s  from %d image%s\n", e.UserID, e.Images, plural(e.Images))
 	if len(e.Warnings) > 0 {
 		fmt.Fprintf(t.out, "could be better: %s\n", strings.Join(e.Warnings, ", "))
@@ -88,7 +102,6 @@ func runEnrol(ctx context.Context, t *terminal, args []string) error {
 	if e.DuplicateOf != "" {
 		fmt.Fprintf(t.out, "looks like %s, who is enrolled already (cypherface users show %s)\n", e.DuplicateOf, e.DuplicateOf)
 	}
-	return nil
 }
 
 // register makes a person and returns the id.
@@ -99,13 +112,13 @@ func (c *client) register(ctx context.Context, fields map[string]string) (string
 }
 
 // cutLast splits a name before its last word.
-func cutLast(name string) (first, last string, found bool) {
+func cutLast(name string) (first, last string) {
 	name = strings.TrimSpace(name)
 	i := strings.LastIndexByte(name, ' ')
 	if i < 0 {
-		return name, "", false
+		return name, ""
 	}
-	return strings.TrimSpace(name[:i]), name[i+1:], true
+	return strings.TrimSpace(name[:i]), name[i+1:]
 }
 
 func plural(n int) string {

@@ -68,21 +68,27 @@ func runIdentify(ctx context.Context, t *terminal, args []string) error {
 		}
 		found.Name = u.Firstname + " " + u.Lastname
 	}
-	switch {
-	case *asJSON:
+	if *asJSON {
 		err = printJSON(t.out, found)
-	case found.Match:
-		_, err = fmt.Fprintf(t.out, "%s  %s  similarity %.1f (%.1f is enough)\n", found.Name, found.UserID, found.Similarity, found.Threshold)
-	case len(found.Candidates) > 1:
-		_, err = fmt.Fprintf(t.out, "nobody: %d people resemble the face\n", len(found.Candidates))
-		for _, c := range found.Candidates {
-			fmt.Fprintf(t.out, "  %s  similarity %.1f\n", c.UserID, c.Similarity)
-		}
-	default:
-		_, err = fmt.Fprintf(t.out, "nobody of %d  similarity %.1f (%.1f is enough)\n", found.Gallery, found.Similarity, found.Threshold)
+	} else {
+		found.print(t)
 	}
 	if err == nil && !found.Match {
 		return errNo
 	}
 	return err
+}
+
+func (f *identification) print(t *terminal) {
+	switch {
+	case f.Match:
+		fmt.Fprintf(t.out, "%s  %s  similarity %.1f (%.1f is enough)\n", f.Name, f.UserID, f.Similarity, f.Threshold)
+	case len(f.Candidates) > 1:
+		fmt.Fprintf(t.out, "nobody: %d people resemble the face\n", len(f.Candidates))
+		for _, c := range f.Candidates {
+			fmt.Fprintf(t.out, "  %s  similarity %.1f\n", c.UserID, c.Similarity)
+		}
+	default:
+		fmt.Fprintf(t.out, "nobody of %d  similarity %.1f (%.1f is enough)\n", f.Gallery, f.Similarity, f.Threshold)
+	}
 }
