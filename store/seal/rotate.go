@@ -24,16 +24,10 @@ func Rotate(dir string, from, to *Master) error {
 func rotate(dir string, from, to *Master, d disk) error {
 	var rings []*Ring
 	for _, env := range []store.Environment{store.Sandbox, store.Production} {
-		r, err := Open(Path(dir, env), from, Options{MustExist: true})
+		r, err := openEither(dir, env, from, to)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
-		}
-		if err != nil { // perhaps it was rewrapped before a cut
-			if again, err2 := Open(Path(dir, env), to, Options{MustExist: true}); err2 == nil {
-				r, err = again, nil
-			}
-		}
-		if err != nil {
+		} else if err != nil {
 			return fmt.Errorf("rotate master key: %w", err)
 		}
 		r.disk = d
@@ -48,6 +42,26 @@ func rotate(dir string, from, to *Master, d disk) error {
 		return fmt.Errorf("rotate master key: %w", err)
 	}
 	return nil
+}
+
+// openEither opens a keyring with the key it should still have, or with the one
+// that it got before a cut.
+func openEither(dir string, env store.Environment, from, to *Master) (*Ring, error) {
+	local, err := localMaster(dir)
+	if err != nil {
+		return nil, err
+	}
+	opt := Options{MustExist: true}
+	r, err := Open(Path(dir, env), from, opt)
+	for _, m := range []*Master{to, local} {
+		if !errors.Is(err, ErrMaster) {
+			break
+		}
+		if rewrapped, err := Open(Path(dir, env), m, opt); err == nil {
+			return rewrapped, nil
+		}
+	}
+	return r, err
 }
 
 func (r *Ring) rewrap(m *Master) error {
