@@ -167,6 +167,23 @@ func TestCommandsAskTheDaemonThatRuns(t *testing.T) {
 	}
 }
 
+func TestTheCameraIsWaitedFor(t *testing.T) {
+	data := newBox(t)
+	calls := 0
+	daemon(t, data, func(w http.ResponseWriter, r *http.Request) {
+		if calls++; calls < 3 {
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			_, _ = w.Write([]byte(`{"success":false,"message":"there is no face in the image","details":[{"field":"image","issue":"no_face"}]}`))
+			return
+		}
+		_, _ = w.Write([]byte(`{"success":true,"match":false,"gallery":3}`))
+	})
+	out, errs, code := cli(t, nil, "identify", "--camera", "--data", data)
+	if code != 1 || calls != 3 || !strings.Contains(out, "nobody of 3") || strings.Count(errs, "waiting") != 1 {
+		t.Errorf("code %d after %d calls: %s%s", code, calls, out, errs)
+	}
+}
+
 func TestDoctor(t *testing.T) {
 	data := newBox(t)
 	doctor := func(code int, args ...string) map[string]finding {

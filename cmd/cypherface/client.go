@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/cypherface/edge/engine/tflite"
 	"github.com/cypherface/edge/internal/api"
@@ -170,23 +171,64 @@ func (c *client) call(ctx context.Context, method, path string, body any, out an
 	return nil
 }
 
-// refusal puts the error body of the API into a line.
-func refusal(resp *http.Response) error {
-	var body struct {
-		Message string `json:"message"`
-		Details []struct{ Field, Issue string }
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil || body.Message == "" {
-		return fmt.Errorf("the box answered %s", resp.Status)
-	}
+// refused is an answer that is no success.
+type refused struct {
+	status  int
+	Message string                          `json:"message"`
+	Details []struct{ Field, Issue string } `json:"details"`
+}
+
+// Error puts the error body of the API into a line.
+func (r *refused) Error() string {
 	var details []string
-	for _, d := range body.Details {
+	for _, d := range r.Details {
 		details = append(details, d.Field+" "+d.Issue)
 	}
-	if len(details) > 0 {
-		body.Message += " (" + strings.Join(details, ", ") + ")"
+	if len(details) == 0 {
+		return r.Message
 	}
-	return errors.New(body.Message)
+	return r.Message + " (" + strings.Join(details, ", ") + ")"
+}
+
+// picture reports whether another picture could help: there was no face, or
+// not a good one.
+func (r *refused) picture() bool {
+	return r.status == http.StatusUnprocessableEntity && len(r.Details) > 0 && r.Details[0].Field == "image"
+}
+
+func refusal(resp *http.Response) error {
+	r := &refused{status: resp.StatusCode}
+	if err := json.NewDecoder(resp.Body).Decode(r); err != nil || r.Message == "" {
+		return fmt.Errorf("the box answered %s", resp.Status)
+	}
+	return r
+}
+
+// Times of waiting for somebody before the camera.
+const (
+	cameraWait  = 30 * time.Second
+	cameraPause = 300 * time.Millisecond
+)
+
+// look is call about what the camera sees. It waits until somebody stands there
+// and the picture is good enough.
+func (c *client) look(ctx context.Context, t *terminal, path string, out any) error {
+	for begin, told := time.Now(), false; ; {
+		err := c.call(ctx, "POST", path, map[string]string{"source": "camera"}, out)
+		var r *refused
+		if !errors.As(err, &r) || !r.picture() || time.Since(begin) > cameraWait {
+			return err
+		}
+		if !told {
+			fmt.Fprintln(t.err, "waiting for somebody before the camera …")
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(cameraPause):
+		}
+	}
 }
 
 // pictures is a form with files in the field image.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 )
 
@@ -14,7 +15,8 @@ func enrolCommand() command {
 		help: `Registers a person and enrols the face in one to ten images of it; several, in
 different light and from slightly different sides, make recognition better.
 With --user the person is known already, and the images replace those of before
-(--add: join them). With --camera the box's camera is the image.
+(--add: join them). With --camera it is whoever stands before the box's camera
+within half a minute.
 
   cypherface enrol --name "Ada Lovelace" --email ada@example.org a.jpg b.jpg
   cypherface enrol --name "Ada Lovelace" --email ada@example.org --camera
@@ -51,7 +53,7 @@ func runEnrol(ctx context.Context, t *terminal, args []string) error {
 		fs.Usage()
 		return errUsage
 	}
-	var images any = map[string]string{"source": "camera"}
+	var images *pictures // nil: the camera
 	if !*camera {
 		if images, err = readPictures(files, map[string]string{"add": fmt.Sprint(*add)}); err != nil {
 			return err
@@ -64,10 +66,10 @@ func runEnrol(ctx context.Context, t *terminal, args []string) error {
 	defer c.Close()
 	var e enrolment
 	if *user != "" {
-		err = c.call(ctx, "POST", "/control/enrol/"+*user, images, &e)
+		e, err = c.enrol(ctx, t, *user, images)
 	} else {
 		first, last := cutLast(*name)
-		e, err = c.enrolNew(ctx, images, map[string]string{
+		e, err = c.enrolNew(ctx, t, images, map[string]string{
 			"firstname": first, "lastname": last, "email": *email, "phone": *phone, "externalId": *external,
 		})
 	}
@@ -83,13 +85,24 @@ func runEnrol(ctx context.Context, t *terminal, args []string) error {
 
 // enrolNew registers a person and enrols the face. Where that fails nobody stays
 // behind, so that the same line may be tried again.
-func (c *client) enrolNew(ctx context.Context, images any, fields map[string]string) (e enrolment, err error) {
+func (c *client) enrolNew(ctx context.Context, t *terminal, images *pictures, fields map[string]string) (e enrolment, err error) {
 	id, err := c.register(ctx, fields)
 	if err != nil {
 		return e, err
 	}
-	if err = c.call(ctx, "POST", "/control/enrol/"+id, images, &e); err != nil {
+	if e, err = c.enrol(ctx, t, id, images); err != nil {
 		err = errors.Join(err, c.call(context.WithoutCancel(ctx), "DELETE", "/users/"+id, nil, &struct{}{}))
+	}
+	return e, err
+}
+
+// enrol gives a person the face in the images, or in what the camera sees.
+func (c *client) enrol(ctx context.Context, t *terminal, id string, images *pictures) (e enrolment, err error) {
+	path := "/control/enrol/" + url.PathEscape(id)
+	if images == nil {
+		err = c.look(ctx, t, path, &e)
+	} else {
+		err = c.call(ctx, "POST", path, images, &e)
 	}
 	return e, err
 }

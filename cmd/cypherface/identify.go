@@ -10,7 +10,7 @@ func identifyCommand() command {
 		name: "identify", args: "[flags] IMAGE",
 		summary: "who of the enrolled people is it?",
 		help: `Searches all enrolled people for the dominant face of an image, or with
---camera of what the box sees. Exit status: 0 somebody, 1 nobody, 2 error.
+--camera of whoever stands before the box within half a minute. Exit status: 0 somebody, 1 nobody, 2 error.
 
   cypherface identify door.jpg
   cypherface identify --camera --json
@@ -46,7 +46,7 @@ func runIdentify(ctx context.Context, t *terminal, args []string) error {
 		fs.Usage()
 		return errUsage
 	}
-	var image any = map[string]string{"source": "camera"}
+	var image *pictures
 	if !*camera {
 		if image, err = readPictures(files, nil); err != nil {
 			return err
@@ -58,7 +58,12 @@ func runIdentify(ctx context.Context, t *terminal, args []string) error {
 	}
 	defer c.Close()
 	var found identification
-	if err := c.call(ctx, "POST", "/identify/", image, &found); err != nil {
+	if image == nil {
+		err = c.look(ctx, t, "/identify/", &found)
+	} else {
+		err = c.call(ctx, "POST", "/identify/", image, &found)
+	}
+	if err != nil {
 		return err
 	}
 	if found.Match {
