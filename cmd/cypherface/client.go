@@ -206,7 +206,7 @@ func refusal(resp *http.Response) error {
 
 // Times of waiting for somebody before the camera.
 const (
-	cameraWait  = 30 * time.Second
+	cameraWait  = 90 * time.Second // the demo people of a first start are drawn within a minute
 	cameraPause = 300 * time.Millisecond
 )
 

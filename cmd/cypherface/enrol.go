@@ -16,7 +16,7 @@ func enrolCommand() command {
 different light and from slightly different sides, make recognition better.
 With --user the person is known already, and the images replace those of before
 (--add: join them). With --camera it is whoever stands before the box's camera
-within half a minute.
+within a minute and a half.
 
   cypherface enrol --name "Ada Lovelace" --email ada@example.org a.jpg b.jpg
   cypherface enrol --name "Ada Lovelace" --email ada@example.org --camera
