@@ -10,7 +10,8 @@ func identifyCommand() command {
 		name: "identify", args: "[flags] IMAGE",
 		summary: "who of the enrolled people is it?",
 		help: `Searches all enrolled people for the dominant face of an image, or with
---camera of whoever stands before the box within a minute and a half. Exit status: 0 somebody, 1 nobody, 2 error.
+--camera of whoever stands before the box within a minute and a half.
+Exit status: 0 somebody, 1 nobody, 2 error.
 
   cypherface identify door.jpg
   cypherface identify --camera --json
