@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -131,6 +132,8 @@ func FuzzSettingsFile(f *testing.F) {
 		_ = applyLines(s.flags(), strings.NewReader(lines), nil) // must not panic
 	})
 }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func write(t *testing.T, path, content string) {
 	t.Helper()
