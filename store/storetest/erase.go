@@ -6,7 +6,7 @@ import (
 	"github.com/cypherface/edge/store"
 )
 
-var eraseTests = []test{{"Person", testErase}, {"Nobody", testEraseNobody}}
+var eraseTests = []test{{"Person", testErase}, {"Nobody", testEraseNobody}, {"ForEver", testEraseForEver}, {"TakenBack", testEraseTakenBack}}
 
 // furnish gives a person one of everything.
 func furnish(s *suite, p *store.Person) (decision store.Event) {
@@ -96,4 +96,65 @@ func testEraseNobody(s *suite) {
 	if !errors.Is(err, store.ErrNotFound) || s.head() != 0 {
 		s.Errorf("error %v, %d events, want ErrNotFound and none", err, s.head())
 	}
+}
+
+// testEraseForEver: whatever comes late about an erased person, in the same Update
+// or years later, is refused.
+func testEraseForEver(s *suite) {
+	m := newMerchantID()
+	ada := newPerson(m, 1)
+	furnish(s, &ada)
+	late := map[string]func(tx *store.Tx) error{
+		"person": func(tx *store.Tx) error {
+			p := newPerson(m, 1)
+			p.ID = ada.ID
+			return store.Put(tx, &p)
+		},
+		"crop": func(tx *store.Tx) error {
+			return store.Put(tx, &store.Crop{ID: store.NewID[store.CropID](start), Merchant: m, Person: ada.ID})
+		},
+		"personal part": func(tx *store.Tx) error {
+			_, err := store.Append(tx, store.Event{Kind: store.EventDecision, Person: ada.ID}, ada.Firstname)
+			return err
+		},
+	}
+	refused := func(when, what string, err error) {
+		if !errors.Is(err, store.ErrErased) || !errors.Is(err, store.ErrNotFound) {
+			s.Errorf("%s, %s: error %v, want ErrErased", what, when, err)
+		}
+	}
+	for what, put := range late {
+		refused("in the same update", what, s.Update(s.Context(), cause, func(tx *store.Tx) error {
+			return errors.Join(store.Erase(tx, ada.ID), put(tx))
+		}))
+	}
+	s.update(func(tx *store.Tx) error { return store.Erase(tx, ada.ID) })
+	s.reopen()
+	for what, put := range late {
+		refused("later", what, s.Update(s.Context(), cause, put))
+	}
+	s.update(func(tx *store.Tx) error { // an envelope tells nothing
+		_, err := store.Append(tx, store.Event{Kind: store.EventDecision, Person: ada.ID}, nil)
+		return err
+	})
+	if n := held(s, &ada); n != 0 {
+		s.Errorf("%d entries of the erased person", n)
+	}
+}
+
+func testEraseTakenBack(s *suite) {
+	ada := newPerson(newMerchantID(), 1)
+	furnish(s, &ada)
+	err := s.Update(s.Context(), cause, func(tx *store.Tx) error {
+		return errors.Join(store.Erase(tx, ada.ID), errTakenBack)
+	})
+	if !errors.Is(err, errTakenBack) {
+		s.Errorf("error %v", err)
+	}
+	s.reopen()
+	if n := held(s, &ada); n != 9 {
+		s.Errorf("%d entries, want 9", n)
+	}
+	ada.Phone = "1"
+	put(s, &ada)
 }
