@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/cypherface/edge/engine/tflite"
 )
 
@@ -244,11 +246,38 @@ func TestTheCameraSeesPeople(t *testing.T) {
 	}
 	d := start(t, shortDir(t), "--camera", "dir:"+pictures+"?fps=5")
 	id := d.enrol("ada", other)
+	begin := time.Now()
+	if e := d.decision(); e["userId"] != id || e["outcome"] == "no_match" {
+		t.Errorf("decided %v", e)
+	}
+	t.Logf("decided after %v", time.Since(begin))
 	if m := d.call("POST", "/identify", `{"source":"camera"}`, 200); m["userId"] != id {
 		t.Errorf("got %v", m)
 	}
 	if body := d.get("/metrics"); !regexp.MustCompile(`(?m)^cypherface_camera_frames_total [1-9]`).MatchString(body) {
 		t.Errorf("no frames are counted:\n%s", body)
+	}
+}
+
+// decision listens to the events until the box has decided about somebody whom
+// it knows.
+func (d *daemonRun) decision() map[string]any {
+	d.t.Helper()
+	header := http.Header{"Authorization": {"Bearer " + d.boot.APIKey}}
+	conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(d.url, "http")+"/api/events", header)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute)) // a test must end
+	for {
+		var e map[string]any
+		if err := conn.ReadJSON(&e); err != nil {
+			d.t.Fatal(err)
+		}
+		if e["type"] == "decision" && e["userId"] != nil {
+			return e
+		}
 	}
 }
 
