@@ -87,11 +87,10 @@ func (f boxFlags) open(ctx context.Context, t *terminal, recognise bool) (_ *cli
 			c.Close()
 		}
 	}()
-	master, err := seal.ParseMaster(*f.masterKey)
+	master, err := f.master(t)
 	if err != nil {
 		return nil, err
 	}
-	master.Dir, master.Credentials = *f.data, t.getenv("CREDENTIALS_DIRECTORY")
 	s, err := bolt.Open(bolt.Path(*f.data, store.Sandbox), bolt.Options{
 		Environment: store.Sandbox, MustExist: true, Keyring: seal.Opener(store.Sandbox, master),
 	})

@@ -14,7 +14,7 @@ import (
 func commands() []command {
 	return []command{
 		verifyCommand(), detectCommand(), evalCommand(), benchCommand(),
-		enrolCommand(), identifyCommand(), usersCommand(), doctorCommand(),
+		enrolCommand(), identifyCommand(), usersCommand(), keyCommand(), doctorCommand(),
 		modelsCommand(), probeCommand(),
 	}
 }

@@ -184,7 +184,7 @@ func (c checkup) rest() finding {
 	case err != nil:
 		return finding{what, broken, err.Error(), "put the file keyring back from where it was; without it nobody is known"}
 	case ring.Source.Warning() != "":
-		return finding{what, note, "encrypted, but " + ring.Source.Warning(), "keep the master key elsewhere: cypherfaced.conf, master-key"}
+		return finding{what, note, "encrypted, but " + ring.Source.Warning(), "cypherface key rotate --to file:PATH moves the key elsewhere"}
 	}
 	return finding{what, fine, "encrypted; the master key comes from outside: " + string(ring.Source), ""}
 }

@@ -183,3 +183,28 @@ func TestLocked(t *testing.T) {
 	}
 	open(t, path)
 }
+
+func TestLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := open(t, path)
+	if _, err := bolt.Lock(path); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("an open store: error %v, want ErrLocked", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := bolt.Lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bolt.Open(path, options); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("a locked store: error %v, want ErrLocked", err)
+	}
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, path)
+	if _, err := bolt.Lock(path + "s"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing store: error %v", err)
+	}
+}

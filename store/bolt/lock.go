@@ -1,0 +1,31 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"github.com/cypherface/edge/store"
+)
+
+// Lock keeps all others from opening the store at path until it is closed, for
+// work on what lies beside it. The error matches store.ErrLocked where another
+// has it open.
+func Lock(path string) (io.Closer, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("lock store: %w", err)
+	}
+	// The same lock as bbolt's.
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = fmt.Errorf("%w: %s holds it; stop that first", store.ErrLocked, holder(path))
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock store %s: %w", path, err)
+	}
+	return f, nil
+}
