@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/cypherface/edge/store"
@@ -115,6 +116,7 @@ func unwrap(head []byte, wrapping *key) (file key, ok bool) {
 // appendSlots seals slots, the first of which gets number n.
 func appendSlots(b []byte, file *key, n int, slots []slot) []byte {
 	aead := file.aead()
+	b = slices.Grow(b, len(slots)*slotLen) // Seal would copy all for each
 	var plain [slotPlain]byte
 	for i, s := range slots {
 		clear(plain[:])
