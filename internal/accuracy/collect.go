@@ -67,6 +67,11 @@ func Collect(ctx context.Context, images []string, workers int,
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	return gather(images, vectors)
+}
+
+// gather names the vectors, which must be of one length.
+func gather(images []string, vectors [][]float32) (Templates, error) {
 	templates := make(Templates, len(images))
 	dim := 0
 	for i, name := range images {
