@@ -117,31 +117,28 @@ func evaluate(ctx context.Context, t *terminal, opt *evalOptions) (*evalReport, 
 	if err != nil {
 		return nil, err
 	}
-	view := view{stress: opt.stress, light: opt.light, look: opt.look}
-	main, err := set.measure(ctx, t, view)
+	defer set.root.Close()
+	main, err := set.measure(ctx, t, view{stress: opt.stress, light: opt.light, look: opt.look})
 	if err != nil {
 		return nil, err
 	}
 	report := &evalReport{Pack: main.pack.Name, Space: main.pack.Space, evalRates: rates(main)}
-	curves := []accuracy.Curve{{Name: view.String(), Result: main.result}}
-	if view.light != 0 {
-		view.look = engine.LookOnce
-		other, err := set.measure(ctx, t, view)
+	curves := []accuracy.Curve{main.curve()}
+	if opt.light != 0 {
+		other, err := set.measure(ctx, t, view{light: opt.light, look: engine.LookOnce})
 		if err != nil {
 			return nil, err
 		}
-		report.Uncorrected = new(evalRates)
-		*report.Uncorrected = rates(other)
-		curves = append(curves, accuracy.Curve{Name: view.String(), Result: other.result})
+		report.Uncorrected = new(rates(other))
+		curves = append(curves, other.curve())
 	}
 	if opt.calibration != "" {
 		other, err := set.calibrate(ctx, t, opt, main)
 		if err != nil {
 			return nil, err
 		}
-		report.Other = new(evalRates)
-		*report.Other = rates(other)
-		curves = append(curves, accuracy.Curve{Name: other.view.String(), Result: other.result})
+		report.Other = new(rates(other))
+		curves = append(curves, other.curve())
 	}
 	if opt.identify > 0 {
 		id, err := accuracy.Identify(set.images, main.templates, opt.identify, 1)

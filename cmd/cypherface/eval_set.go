@@ -39,6 +39,13 @@ func openSet(opt *evalOptions) (*evalSet, error) {
 		return nil, err
 	}
 	s.images = accuracy.Images(s.pairs)
+	people := make(map[string]bool)
+	for _, name := range s.images {
+		people[accuracy.Person(name)] = true
+	}
+	if opt.identify >= len(people) && opt.identify > 0 { // before minutes are spent
+		return nil, fmt.Errorf("--identify %d: the pairs are of %d people, and some must stay strangers", opt.identify, len(people))
+	}
 	if opt.groups != "" {
 		g, err := os.Open(opt.groups)
 		if err != nil {
@@ -86,6 +93,10 @@ type measured struct {
 	result    *accuracy.Result
 	groups    []accuracy.Group
 	halves    []*accuracy.Result
+}
+
+func (m *measured) curve() accuracy.Curve {
+	return accuracy.Curve{Name: m.view.String(), Result: m.result}
 }
 
 // measure embeds all images in one view and compares them. Nothing is kept on

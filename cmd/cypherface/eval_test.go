@@ -135,8 +135,9 @@ func testEvalRefuses(t *testing.T, pairs, images string) {
 		"two stresses":        append(base, pairs, "--stress", "1", "--stress-light", "1"),
 		"light in a calibration": append(base, pairs, "--stress-light", "1", "--calibration",
 			filepath.Join(t.TempDir(), "c.json")),
-		"another word": append(base, pairs, "please"),
-		"no such pack": {"eval", "--packs", testPacks, "--pack", "none", "--images", images, "--pairs", pairs},
+		"nobody stays a stranger": append(base, pairs, "--identify", "4"),
+		"another word":            append(base, pairs, "please"),
+		"no such pack":            {"eval", "--packs", testPacks, "--pack", "none", "--images", images, "--pairs", pairs},
 	} {
 		if out, errs, code := cli(t, nil, args...); code != 2 || errs == "" {
 			t.Errorf("%s: status %d, %q, %q", name, code, out, errs)
