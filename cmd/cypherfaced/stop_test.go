@@ -10,7 +10,9 @@ import (
 	"time"
 )
 
-// slowRegister begins a request whose body ends when finish is called.
+// slowRegister begins a request whose body ends when finish is called. It
+// returns once the handler reads the body, which the client holds back until
+// then.
 func slowRegister(t *testing.T, url, apiKey string) (finish func(), status chan int) {
 	t.Helper()
 	body, writer := io.Pipe()
@@ -19,9 +21,11 @@ func slowRegister(t *testing.T, url, apiKey string) (finish func(), status chan 
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+apiKey)
+	req.Header.Set("Expect", "100-continue")
+	client := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute}}
 	status = make(chan int, 1)
 	go func() {
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := client.Do(req)
 		if err != nil {
 			status <- 0
 			return
@@ -29,7 +33,6 @@ func slowRegister(t *testing.T, url, apiKey string) (finish func(), status chan 
 		resp.Body.Close()
 		status <- resp.StatusCode
 	}()
-	// The server has taken the request once it reads the body.
 	if _, err := writer.Write([]byte(`{"firstname":"Ada","lastname":"Lovelace",`)); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +45,6 @@ func slowRegister(t *testing.T, url, apiKey string) (finish func(), status chan 
 func TestRequestsUnderWayAreFinished(t *testing.T) {
 	d := start(t, shortDir(t), "--camera", "none:")
 	finish, status := slowRegister(t, d.url, d.boot.APIKey)
-	time.Sleep(100 * time.Millisecond) // the body's first half arrives
 	d.stop()
 	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(d.log.String(), "msg=stopping"); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -61,7 +63,6 @@ func TestRequestsUnderWayAreFinished(t *testing.T) {
 func TestTheDrainHasAnEnd(t *testing.T) {
 	d := start(t, shortDir(t), "--camera", "none:", "--drain", "50ms")
 	finish, status := slowRegister(t, d.url, d.boot.APIKey)
-	time.Sleep(100 * time.Millisecond) // the body's first half arrives
 	if err := d.end(); err != nil {
 		t.Error(err)
 	}
