@@ -25,7 +25,7 @@ setup: ## fetch the libraries and networks, install the packs (idempotent)
 build: setup ## build bin/, a folder that can be copied to another box
 	@mkdir -p bin/lib && cp -u .deps/lib/linux_$(ARCH)/*.so* bin/lib/ && cp -ru $(PACKS) bin/
 	@$(BUILD) -o bin/ ./cmd/...
-	@cp -u scripts/install systemd/*.service bin/
+	@cp -u scripts/install systemd/* bin/
 
 run: build ## start the box and print its URL
 	@bin/cypherfaced --data $(DATA) --listen $(LISTEN) --camera $(CAMERA)
@@ -47,7 +47,7 @@ cross: setup ## build bin/linux_arm64 for ARM boxes
 	@scripts/setup cross
 	@mkdir -p bin/linux_arm64/lib && cp -u .deps/lib/linux_arm64/*.so* bin/linux_arm64/lib/ && cp -ru $(PACKS) bin/linux_arm64/
 	GOARCH=arm64 $(BUILD) -o bin/linux_arm64/ ./cmd/...
-	@cp -u scripts/install systemd/*.service bin/linux_arm64/
+	@cp -u scripts/install systemd/* bin/linux_arm64/
 
 test-arm64: setup ## the arm64 engine under qemu-user
 	@scripts/setup cross
