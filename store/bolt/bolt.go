@@ -14,6 +14,11 @@
 // committed at once. Each runs on the goroutine that called it, and one that
 // fails, panics or exits takes back its own changes only.
 //
+// With a Keyring, the keys of new people are durable before what was sealed with
+// them is committed, and an Update that erases somebody returns when his key is
+// destroyed. If that fails, the Update returns ErrCommit although its changes are
+// made; the next opening destroys the key.
+//
 // Views read a snapshot and keep nobody waiting, as long as the file is smaller
 // than 16 GiB; beyond that, a View that stays open delays the commit that makes
 // the file pass the next GiB.
@@ -27,7 +32,7 @@
 // An empty file, a file of something else and a file that was cut short are
 // refused, a damaged page is an error (store.ErrDamaged) and not a panic. Values
 // whose bytes flip on the disk are noticed by a store.Sealer that authenticates
-// them, not here. Two kinds of damage bbolt takes for truth: without its newest
+// them (store/seal), not here. Two kinds of damage bbolt takes for truth: without its newest
 // meta page it is back at the commit before, and a page header with a wrong
 // overflow has it free pages in use. The file grows and does not shrink.
 package bolt

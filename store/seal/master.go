@@ -78,12 +78,20 @@ func FindMaster(opt MasterOptions) (*Master, error) {
 		}
 	}
 	switch {
+	case opt.KeyFile != "" && sameFile(opt.KeyFile, filepath.Join(opt.Dir, localName)):
+		// It is no better for being named, and no rotation must destroy it.
 	case opt.KeyFile != "":
 		return readMaster(KeyFile, opt.KeyFile)
 	case opt.Ask != nil:
 		return &Master{source: Passphrase, ask: opt.Ask}, nil
 	}
 	return localMaster(opt.Dir)
+}
+
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err == nil && err2 == nil && os.SameFile(x, y)
 }
 
 func readMaster(s Source, path string) (*Master, error) {

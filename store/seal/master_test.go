@@ -209,6 +209,21 @@ func TestParseMaster(t *testing.T) {
 	}
 }
 
+// TestLocalKeyByName: a local key that is named as a key file is still the local
+// one, which is warned of, and which a rotation to it does not destroy.
+func TestLocalKeyByName(t *testing.T) {
+	dir := t.TempDir()
+	mustSync(t, openRing(t, dir))
+	named := must(t)(FindMaster(MasterOptions{Dir: dir, KeyFile: filepath.Join(dir, localName)}))
+	if named.source != Local {
+		t.Errorf("source %s", named.source)
+	}
+	if err := Rotate(dir, must(t)(FindMaster(MasterOptions{Dir: dir})), named); err != nil {
+		t.Fatal(err)
+	}
+	openRing(t, dir)
+}
+
 func TestPassphraseFromDescriptor(t *testing.T) {
 	for in, want := range map[string]string{
 		"correct horse\n": "correct horse", "correct horse\r\nrest": "correct horse", "no end of line": "no end of line",

@@ -109,9 +109,12 @@ func askTerminal(isNew bool) ([]byte, error) {
 		defer fmt.Fprintln(tty)
 		return line(lines)
 	}
-	phrase, err := ask("Passphrase of the box: ")
-	if err != nil || !isNew {
-		return phrase, err
+	if !isNew {
+		return ask("Passphrase of the box: ")
+	}
+	phrase, err := ask("New passphrase of the box: ")
+	if err != nil {
+		return nil, err
 	}
 	again, err := ask("The same once more: ")
 	if err == nil && !bytes.Equal(phrase, again) {
