@@ -18,9 +18,16 @@ import (
 // key beside it; then the key moves to a file elsewhere, and back.
 func TestKeyLeavesTheBox(t *testing.T) {
 	data := newBox(t)
-	usb := filepath.Join(t.TempDir(), "usb.key")
-	if err := os.WriteFile(usb, bytes.Repeat([]byte{7}, 32), 0o600); err != nil {
-		t.Fatal(err)
+	elsewhere, err := os.MkdirTemp("/dev/shm", "usb")
+	if err != nil {
+		t.Skipf("no second file system: %v", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(elsewhere) })
+	usb, near := filepath.Join(elsewhere, "usb.key"), filepath.Join(data, "near.key")
+	for i, path := range []string{usb, near} {
+		if err := os.WriteFile(path, bytes.Repeat([]byte{byte(7 + i)}, 32), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	run := func(code int, args ...string) string {
 		t.Helper()
@@ -66,6 +73,10 @@ func TestKeyLeavesTheBox(t *testing.T) {
 	}
 	run(0, "users", "list", "--master-key", "file:"+usb)
 
+	if out := run(0, "key", "rotate", "--master-key", "file:"+usb, "--to", "file:"+near); !strings.Contains(out, "same disk") {
+		t.Errorf("%s", out)
+	}
+	usb = near
 	last := states(run(0, "key", "rotate", "--json", "--master-key", "file:"+usb, "--to", "local"))[0]
 	if last.Source != "local" || last.Key == first.Key {
 		t.Errorf("%+v after %+v", last, first)

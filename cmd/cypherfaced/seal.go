@@ -21,21 +21,25 @@ func (s *settings) openStore(env store.Environment, getenv func(string) string, 
 		return nil, "", err
 	}
 	master.Dir, master.Credentials = s.data, getenv("CREDENTIALS_DIRECTORY")
-	st, err := bolt.Open(bolt.Path(s.data, env), bolt.Options{Environment: env, Log: log, Keyring: seal.Opener(env, master)})
+	var source seal.Source
+	st, err := bolt.Open(bolt.Path(s.data, env), bolt.Options{Environment: env, Log: log, Keyring: func() (store.Keyring, error) {
+		key, err := seal.FindMaster(master)
+		if err != nil {
+			return nil, err
+		}
+		source = key.Source()
+		return seal.Open(seal.Path(s.data, env), key, seal.Options{})
+	}})
 	switch {
 	case errors.Is(err, store.ErrLocked):
 		return nil, "", fmt.Errorf("%w (one box a data folder: --data DIR chooses another)", err)
 	case err != nil:
 		return nil, "", err
 	}
-	ring, err := seal.Inspect(seal.Path(s.data, env))
-	if err != nil {
-		return nil, "", errors.Join(err, st.Close())
+	if w := source.Warning(); w != "" {
+		log.Warn("data at rest is "+w, "hint", "cypherface key rotate moves the key elsewhere")
 	}
-	if w := ring.Source.Warning(); w != "" {
-		log.Warn("data at rest is "+w, "hint", "the setting master-key, or the systemd credential "+seal.CredentialName)
-	}
-	return st, ring.Source, nil
+	return st, source, nil
 }
 
 // hideMemory keeps faces and keys out of core dumps, and other programs of the

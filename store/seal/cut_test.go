@@ -151,12 +151,18 @@ func find(opt MasterOptions) func(string) (*Master, error) {
 	}
 }
 
+// keyFile makes a key file on another file system than the data, where there is
+// one.
 func keyFile(t *testing.T) string {
-	path := filepath.Join(t.TempDir(), "usb.key")
-	k := newKey()
-	if err := os.WriteFile(path, k[:], 0o600); err != nil {
-		t.Fatal(err)
+	dir, err := os.MkdirTemp("/dev/shm", "usb")
+	if err != nil {
+		t.Logf("key files lie on the disk of the data: %v", err)
+		dir = t.TempDir()
 	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path := filepath.Join(dir, "usb.key")
+	k := newKey()
+	write(t, path, k[:])
 	return path
 }
 

@@ -27,14 +27,18 @@ const (
 	Credential Source = "credential" // systemd hands it over, from a TPM where there is one
 	KeyFile    Source = "key-file"   // a file elsewhere, as on a USB stick
 	Passphrase Source = "passphrase"
-	Local      Source = "local" // beside what it protects
+	SameDisk   Source = "key-file-same-disk" // a key file on the file system of the data
+	Local      Source = "local"              // beside what it protects
 )
 
 // Warning says what a source does not protect from; empty: nothing that the
 // operator could better.
 func (s Source) Warning() string {
-	if s == Local {
+	switch s {
+	case Local:
 		return "not protected against theft of the storage: the master key lies beside the data"
+	case SameDisk:
+		return "not protected against theft of the storage: the master key lies on the same disk"
 	}
 	return ""
 }
@@ -80,6 +84,8 @@ func FindMaster(opt MasterOptions) (*Master, error) {
 	switch {
 	case opt.KeyFile != "" && sameFile(opt.KeyFile, filepath.Join(opt.Dir, localName)):
 		// It is no better for being named, and no rotation must destroy it.
+	case opt.KeyFile != "" && sameDisk(opt.KeyFile, opt.Dir):
+		return readMaster(SameDisk, opt.KeyFile)
 	case opt.KeyFile != "":
 		return readMaster(KeyFile, opt.KeyFile)
 	case opt.Ask != nil:
@@ -88,10 +94,27 @@ func FindMaster(opt MasterOptions) (*Master, error) {
 	return localMaster(opt.Dir)
 }
 
+// Source says where the key comes from.
+func (m *Master) Source() Source { return m.source }
+
 func sameFile(a, b string) bool {
 	x, err := os.Stat(a)
 	y, err2 := os.Stat(b)
 	return err == nil && err2 == nil && os.SameFile(x, y)
+}
+
+// sameDisk says whether a file is on the file system of a folder, or of where the
+// folder will be made.
+func sameDisk(file, dir string) bool {
+	var a, b unix.Stat_t
+	if unix.Stat(file, &a) != nil {
+		return false
+	}
+	dir, err := filepath.Abs(dir)
+	for err == nil && unix.Stat(dir, &b) != nil && dir != filepath.Dir(dir) {
+		dir = filepath.Dir(dir)
+	}
+	return err == nil && a.Dev == b.Dev
 }
 
 func readMaster(s Source, path string) (*Master, error) {

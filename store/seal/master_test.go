@@ -27,20 +27,28 @@ func write(t *testing.T, path string, content []byte) {
 func TestOrderOfSources(t *testing.T) {
 	dir, credentials := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(credentials, CredentialName), bytes.Repeat([]byte{1}, keyLen))
+	near := filepath.Join(t.TempDir(), "key")
+	write(t, near, bytes.Repeat([]byte{2}, keyLen))
 	all := MasterOptions{Dir: dir, Credentials: credentials, KeyFile: keyFile(t), Ask: phrase("correct horse battery")}
-	for _, want := range []Source{Credential, KeyFile, Passphrase, Local} {
+	if sameDisk(all.KeyFile, dir) {
+		t.Skip("there is one file system only")
+	}
+	for _, want := range []Source{Credential, KeyFile, SameDisk, Passphrase, Local} {
 		m, err := FindMaster(all)
-		if err != nil || m.source != want {
+		if err != nil || m.Source() != want {
 			t.Errorf("%v, %v, want %s", m, err, want)
 		}
-		if (want.Warning() != "") != (want == Local) {
+		if (want.Warning() != "") != (want == Local || want == SameDisk) {
 			t.Errorf("%s warns: %q", want, want.Warning())
 		}
 		switch want {
 		case Credential:
 			all.Credentials = t.TempDir() // of another service
 		case KeyFile:
-			all.KeyFile = ""
+			all.KeyFile = near
+			all.Dir = filepath.Join(dir, "not", "there", "yet")
+		case SameDisk:
+			all.KeyFile, all.Dir = "", dir
 		case Passphrase:
 			all.Ask = nil
 		}
@@ -90,7 +98,7 @@ func TestWrongMaster(t *testing.T) {
 	}{
 		{"local key is gone", MasterOptions{}, MasterOptions{}, localName, "put it back"},
 		{"another key file", MasterOptions{KeyFile: usb}, MasterOptions{KeyFile: keyFile(t)}, "", "is wrapped with the key"},
-		{"no key file", MasterOptions{KeyFile: usb}, MasterOptions{}, "", "source key-file"},
+		{"no key file", MasterOptions{KeyFile: usb}, MasterOptions{}, "", "of the source key-file"},
 		{"another passphrase", words, MasterOptions{Ask: phrase("correct horse staple")}, "", "passphrase is another"},
 		{"no passphrase", words, MasterOptions{}, "", "source passphrase"},
 		{"a passphrase now", MasterOptions{KeyFile: usb}, words, "", "source now is passphrase"},
@@ -206,6 +214,32 @@ func TestParseMaster(t *testing.T) {
 	}
 	if opt, err := ParseMaster("passphrase"); err != nil || opt.Ask == nil {
 		t.Errorf("passphrase: %v", err)
+	}
+}
+
+// TestKeyMoved: the same key from elsewhere opens the keyring, which then says
+// where the key is now.
+func TestKeyMoved(t *testing.T) {
+	dir := t.TempDir()
+	r := openRing(t, dir)
+	ada := mustSeal(t, r, ofAda, "ada")
+	mustSync(t, r)
+	k, err := readKey(filepath.Join(dir, localName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	credentials := t.TempDir()
+	write(t, filepath.Join(credentials, CredentialName), k[:])
+	path := Path(dir, store.Sandbox)
+	if r, err = Open(path, must(t)(FindMaster(MasterOptions{Dir: dir, Credentials: credentials})), Options{NoSync: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := opens(r, ofAda, ada, "ada"); err != nil || r.Source() != Credential {
+		t.Errorf("source %s, %v", r.Source(), err)
+	}
+	mustSync(t, r)
+	if in, err := Inspect(path); err != nil || in.Source != Credential {
+		t.Errorf("inspected: %+v, %v", in, err)
 	}
 }
 

@@ -96,6 +96,9 @@ func (r *Ring) parse(b []byte) (err error) {
 	if r.wrapping, r.file, err = r.master.unwrap(b[:headLen], &r.header); err != nil {
 		return err
 	}
+	if r.header.Source != r.master.source { // the same key has come to lie elsewhere
+		r.header.Source, r.stale = r.master.source, true
+	}
 	slots, err := parseSlots(b[headLen:], &r.file, r.header.Slots)
 	if err != nil {
 		return err

@@ -55,11 +55,15 @@ func ParseMaster(setting string) (MasterOptions, error) {
 // once asks the first time, and gives each later caller a copy.
 func once(ask func(bool) ([]byte, error)) func(bool) ([]byte, error) {
 	var phrase []byte
-	return func(isNew bool) (_ []byte, err error) {
+	return func(isNew bool) ([]byte, error) {
 		if phrase == nil {
-			phrase, err = ask(isNew)
+			answer, err := ask(isNew)
+			if err != nil {
+				return nil, err
+			}
+			phrase = answer
 		}
-		return bytes.Clone(phrase), err
+		return bytes.Clone(phrase), nil
 	}
 }
 
