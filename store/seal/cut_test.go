@@ -250,3 +250,43 @@ func must(t *testing.T) func(*Master, error) *Master {
 		return m
 	}
 }
+
+// TestFailedWriteIsMadeUpFor: after a write that failed, as on a full disk, the
+// same keyring goes on, and the next write brings what is missing.
+func TestFailedWriteIsMadeUpFor(t *testing.T) {
+	for n := 0; ; n++ {
+		dir := t.TempDir()
+		r := openRing(t, dir)
+		bob := mustSeal(t, r, ofBob, "bob")
+		mustSync(t, r)
+		c := &cutter{left: n}
+		r.disk = c.disk()
+		var ada, eve []byte
+		ofEve := store.Place{Bucket: "b", Person: "eve"}
+		steps := []func() error{
+			func() error { ada = mustSeal(t, r, ofAda, "ada"); return r.Sync() },
+			func() error { return r.Forget(ofAda.Person.Tag()) },
+			func() error { eve = mustSeal(t, r, ofEve, "eve"); return r.Sync() },
+			r.Sync,
+		}
+		failed := false
+		for _, step := range steps {
+			if err := step(); err != nil {
+				failed = true
+				c.left = 1000 // there is room again
+			}
+		}
+		for range 2 {
+			if err := opens(r, ofAda, ada, "ada"); !errors.Is(err, store.ErrErased) {
+				t.Errorf("failure %d: the forgotten one: %v", n, err)
+			}
+			if err := errors.Join(opens(r, ofBob, bob, "bob"), opens(r, ofEve, eve, "eve")); err != nil {
+				t.Errorf("failure %d: %v", n, err)
+			}
+			r = openRing(t, dir)
+		}
+		if !failed {
+			return
+		}
+	}
+}
