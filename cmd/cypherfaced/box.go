@@ -145,7 +145,7 @@ func rates(c *models.Calibration, people int) string {
 		parts = append(parts, fmt.Sprintf("1:1 no better than FMR %.1g", c.MinFMR()))
 	}
 	if people > 0 {
-		score, ok := c.IdentifyThreshold(verify.DefaultFPIR, people)
+		score, ok := verify.SearchThreshold(c, people)
 		if ok {
 			parts = append(parts, fmt.Sprintf("1:N among %d FPIR %g, FNIR %.1f %%", people, verify.DefaultFPIR, 100*c.FNMR(score)))
 		} else {
@@ -153,6 +153,23 @@ func rates(c *models.Calibration, people int) string {
 		}
 	}
 	return strings.Join(parts, "; ")
+}
+
+// reembed gives everybody a template of the pack in use: after a change of the
+// pack people come back one by one, from the crops of their enrolment. Who fails
+// is logged and stays away; the box goes on.
+func (b *box) reembed(ctx context.Context) error {
+	told := time.Now()
+	err := b.service.Reembed(ctx, func(done, total int) {
+		if done == total || time.Since(told) > 10*time.Second {
+			b.log.Info("people are being embedded anew for the pack in use", "done", done, "of", total)
+			told = time.Now()
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		b.log.Warn("not everybody can be recognised with the pack in use", "err", err)
+	}
+	return nil
 }
 
 // storeLimit is how long the store may take to answer before the box counts as

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/url"
 	"path/filepath"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -134,15 +133,11 @@ func (e *eyes) Snapshot(ctx context.Context) (image.Image, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, snapshotLimit)
 	defer cancel()
-	reader := e.shared.Reader()
-	defer reader.Close()
-	f, err := reader.Next(ctx)
+	img, err := e.shared.Snapshot(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("take a picture: %w", err)
 	}
-	img := *f.Image
-	img.Y, img.Cb, img.Cr = slices.Clone(img.Y), slices.Clone(img.Cb), slices.Clone(img.Cr)
-	return &img, nil
+	return img, nil
 }
 
 // demoDriver opens the demo camera, whose clips are kept in a folder.

@@ -106,6 +106,7 @@ func (b *box) serve(ctx context.Context, listener, control net.Listener) error {
 	g.Go(func() error { return serveUntil(live, operator, control, b.drain) })
 	g.Go(func() error { return b.api.Sweep(live) })
 	g.Go(func() error { return b.watch(live) })
+	g.Go(func() error { return b.reembed(live) })
 	g.Go(func() error { return feedWatchdog(live, b.log, b.alive) })
 	g.Go(func() error {
 		<-live.Done()

@@ -7,6 +7,7 @@ import (
 	"image"
 
 	"github.com/cypherface/edge/engine"
+	"github.com/cypherface/edge/models"
 	"github.com/cypherface/edge/store"
 )
 
@@ -159,6 +160,17 @@ func (s *Service) identifyThreshold(op string, g *gallery, fpir, most float64) (
 		threshold = max(threshold, strict)
 	}
 	return threshold, size, nil
+}
+
+// SearchThreshold is the score that a search among so many people asks for where
+// no policy names an FPIR; ok is false where the calibration cannot vouch for
+// DefaultFPIR there.
+func SearchThreshold(c *models.Calibration, people int) (score float64, ok bool) {
+	score, ok = c.IdentifyThreshold(DefaultFPIR, people)
+	if strict, supported := c.Threshold(searchFMR); supported {
+		score = max(score, strict)
+	}
+	return score, ok
 }
 
 // verdict is what one probe says.
