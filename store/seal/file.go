@@ -140,8 +140,10 @@ func parseSlots(b []byte, file *key, atLeast int) ([]slot, error) {
 	aead := file.aead()
 	slots := make([]slot, 0, len(b)/slotLen)
 	broken := -1
+	var room [slotPlain]byte
+	defer clear(room[:])
 	for n := range len(b) / slotLen {
-		plain, err := aead.Open(nil, nil, b[n*slotLen:(n+1)*slotLen], slotNumber(n))
+		plain, err := aead.Open(room[:0], nil, b[n*slotLen:(n+1)*slotLen], slotNumber(n))
 		switch {
 		case err != nil && broken < 0:
 			broken = n

@@ -169,7 +169,7 @@ func TestPassphrase(t *testing.T) {
 	if err := opens(r, ofAda, ada, "ada"); err != nil {
 		t.Error(err)
 	}
-	if in, err := Inspect(path); err != nil || in.Source != Passphrase || in.Keys != 1 || r.Source() != Passphrase {
+	if in, err := Inspect(path); err != nil || in.Source != Passphrase || in.Keys != 1 || r.header.Source != Passphrase {
 		t.Errorf("inspected: %+v, %v", in, err)
 	}
 	short := must(t)(FindMaster(MasterOptions{Ask: phrase("too short")}))
@@ -234,8 +234,8 @@ func TestKeyMoved(t *testing.T) {
 	if r, err = Open(path, must(t)(FindMaster(MasterOptions{Dir: dir, Credentials: credentials})), Options{NoSync: true}); err != nil {
 		t.Fatal(err)
 	}
-	if err := opens(r, ofAda, ada, "ada"); err != nil || r.Source() != Credential {
-		t.Errorf("source %s, %v", r.Source(), err)
+	if err := opens(r, ofAda, ada, "ada"); err != nil || r.header.Source != Credential {
+		t.Errorf("source %s, %v", r.header.Source, err)
 	}
 	mustSync(t, r)
 	if in, err := Inspect(path); err != nil || in.Source != Credential {

@@ -62,8 +62,7 @@ var _ store.Keyring = (*Ring)(nil)
 func Open(path string, m *Master, opt Options) (*Ring, error) {
 	r := &Ring{
 		path: path, disk: disk{noSync: opt.NoSync}, master: m,
-		keys: map[keyID]key{}, people: map[store.PersonTag]keyID{}, gone: map[keyID]store.PersonTag{},
-		current: segment(randomNumber()),
+		gone: map[keyID]store.PersonTag{}, current: segment(randomNumber()),
 	}
 	b, err := os.ReadFile(path)
 	switch {
@@ -84,6 +83,7 @@ func (r *Ring) begin() (err error) {
 	if r.header, r.wrapping, err = r.master.wrap(); err != nil {
 		return err
 	}
+	r.keys, r.people = map[keyID]key{}, map[store.PersonTag]keyID{}
 	r.general, r.generalKey = r.newID(), newKey()
 	r.stale = true
 	return nil
@@ -103,6 +103,7 @@ func (r *Ring) parse(b []byte) (err error) {
 	if err != nil {
 		return err
 	}
+	r.keys, r.people = make(map[keyID]key, len(slots)), make(map[store.PersonTag]keyID, len(slots))
 	for _, s := range slots {
 		switch s.kind {
 		case generalSlot:
@@ -117,13 +118,6 @@ func (r *Ring) parse(b []byte) (err error) {
 		return fmt.Errorf("%w: keyring without its general key", store.ErrDamaged)
 	}
 	return nil
-}
-
-// Source says where the master key comes from.
-func (r *Ring) Source() Source {
-	r.writing.Lock()
-	defer r.writing.Unlock()
-	return r.header.Source
 }
 
 // newID must be called with mu held, or before others know of r.
