@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/cypherface/edge/store"
@@ -107,10 +108,16 @@ func TestCutSync(t *testing.T) {
 // TestCutForget: the person is whole or erased, and erased in the end.
 func TestCutForget(t *testing.T) {
 	var ada, bob []byte
+	var old *os.File // the keyring with ada's key, as one who looks at the disk sees it
 	prepare := func(t *testing.T, dir string) {
 		r := openRing(t, dir)
 		ada, bob = mustSeal(t, r, ofAda, "ada"), mustSeal(t, r, ofBob, "bob")
 		mustSync(t, r)
+		var err error
+		if old, err = os.Open(Path(dir, store.Sandbox)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { old.Close() })
 	}
 	op := func(dir string, d disk) error {
 		r := openRing(t, dir)
@@ -128,6 +135,9 @@ func TestCutForget(t *testing.T) {
 		default:
 			t.Errorf("cut %v: %v", cut, err)
 		}
+		if err := overwritten(dir, old); err != nil {
+			t.Errorf("cut %v: %v", cut, err)
+		}
 		if err := r.Forget(ofAda.Person.Tag()); err != nil {
 			t.Error(err)
 		}
@@ -135,6 +145,31 @@ func TestCutForget(t *testing.T) {
 			t.Errorf("in the end: %v", err)
 		}
 	})
+}
+
+// overwritten checks that an old keyring is either the one that holds, or zeros,
+// and that no other name is left.
+func overwritten(dir string, old *os.File) error {
+	path := Path(dir, store.Sandbox)
+	if names, _ := filepath.Glob(path + oldSuffix); len(names) > 0 {
+		return fmt.Errorf("left %v", names)
+	}
+	held, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	st, err := old.Stat()
+	if err != nil || os.SameFile(st, held) {
+		return err
+	}
+	b := make([]byte, st.Size())
+	if _, err := old.ReadAt(b, 0); err != nil {
+		return err
+	}
+	if strings.Trim(string(b), "\x00") != "" {
+		return errors.New("the old keyring is not overwritten")
+	}
+	return nil
 }
 
 // rotation is a change of the master key of two environments.

@@ -24,13 +24,52 @@ func (d *disk) at(name string) error {
 }
 
 // replace puts a file in the place of another, readable by its owner alone, and
-// overwrites the other.
+// overwrites the other. That keeps a second name until then, where the file system
+// has such, so that sweep finds it after a cut.
 func (d *disk) replace(path string, content []byte) error {
 	draft := path + ".new"
 	if err := d.draft(draft, content); err != nil {
 		return err
 	}
-	return d.rename(draft, path)
+	if err := d.sweep(path); err != nil {
+		return err
+	}
+	if err := d.at("link " + filepath.Base(path)); err != nil {
+		return err
+	}
+	_ = os.Link(path, path+oldSuffix) // there may be none yet, or no links here
+	if err := d.rename(draft, path); err != nil {
+		return err
+	}
+	if err := os.Remove(path + oldSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+const oldSuffix = ".old"
+
+// sweep overwrites and removes what a cut replacement has left of the old file,
+// unless it is still the one that holds.
+func (d *disk) sweep(path string) error {
+	old := path + oldSuffix
+	switch _, err := os.Stat(old); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case sameFile(old, path):
+		return os.Remove(old)
+	}
+	f, err := os.OpenFile(old, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := d.blank(f); err != nil {
+		return err
+	}
+	return os.Remove(old)
 }
 
 // draft writes a new file; what an earlier cut left under its name goes.
@@ -90,7 +129,8 @@ func (d *disk) rename(from, to string) error {
 	return d.blank(old)
 }
 
-// remove overwrites and removes a file, durably.
+// remove removes and overwrites a file, in this order: nobody is to find zeros
+// under its name.
 func (d *disk) remove(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {

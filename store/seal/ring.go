@@ -69,7 +69,9 @@ func Open(path string, m *Master, opt Options) (*Ring, error) {
 	case errors.Is(err, fs.ErrNotExist) && !opt.MustExist:
 		err = r.begin()
 	case err == nil:
-		err = r.parse(b)
+		if err = r.parse(b); err == nil {
+			err = r.disk.sweep(path)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open keyring %s: %w", path, err)
