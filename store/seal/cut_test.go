@@ -108,16 +108,20 @@ func TestCutSync(t *testing.T) {
 // TestCutForget: the person is whole or erased, and erased in the end.
 func TestCutForget(t *testing.T) {
 	var ada, bob []byte
-	var old *os.File // the keyring with ada's key, as one who looks at the disk sees it
+	var old []*os.File // the keyring with ada's key, as one who looks at the disk sees it
 	prepare := func(t *testing.T, dir string) {
 		r := openRing(t, dir)
 		ada, bob = mustSeal(t, r, ofAda, "ada"), mustSeal(t, r, ofBob, "bob")
 		mustSync(t, r)
-		var err error
-		if old, err = os.Open(Path(dir, store.Sandbox)); err != nil {
-			t.Fatal(err)
+		old = nil
+		for _, path := range r.paths() {
+			f, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { f.Close() })
+			old = append(old, f)
 		}
-		t.Cleanup(func() { old.Close() })
 	}
 	op := func(dir string, d disk) error {
 		r := openRing(t, dir)
@@ -135,8 +139,10 @@ func TestCutForget(t *testing.T) {
 		default:
 			t.Errorf("cut %v: %v", cut, err)
 		}
-		if err := overwritten(dir, old); err != nil {
-			t.Errorf("cut %v: %v", cut, err)
+		for i, path := range r.paths() {
+			if err := overwritten(path, old[i], !r.Has(ofAda.Person.Tag())); err != nil {
+				t.Errorf("cut %v: %s: %v", cut, path, err)
+			}
 		}
 		if err := r.Forget(ofAda.Person.Tag()); err != nil {
 			t.Error(err)
@@ -147,10 +153,9 @@ func TestCutForget(t *testing.T) {
 	})
 }
 
-// overwritten checks that an old keyring is either the one that holds, or zeros,
-// and that no other name is left.
-func overwritten(dir string, old *os.File) error {
-	path := Path(dir, store.Sandbox)
+// overwritten checks that an old file is zeros, if it has to be gone, or else may
+// be the one that holds, and that no other name is left.
+func overwritten(path string, old *os.File, gone bool) error {
 	if names, _ := filepath.Glob(path + oldSuffix); len(names) > 0 {
 		return fmt.Errorf("left %v", names)
 	}
@@ -159,7 +164,7 @@ func overwritten(dir string, old *os.File) error {
 		return err
 	}
 	st, err := old.Stat()
-	if err != nil || os.SameFile(st, held) {
+	if err != nil || !gone && os.SameFile(st, held) {
 		return err
 	}
 	b := make([]byte, st.Size())
@@ -167,7 +172,7 @@ func overwritten(dir string, old *os.File) error {
 		return err
 	}
 	if strings.Trim(string(b), "\x00") != "" {
-		return errors.New("the old keyring is not overwritten")
+		return errors.New("the old file is not overwritten")
 	}
 	return nil
 }

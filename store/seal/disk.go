@@ -146,30 +146,40 @@ func (d *disk) remove(path string) error {
 	return errors.Join(d.syncDir(path), d.blank(f))
 }
 
-// extend writes at the end of a file, which is at size, whatever a cut has left
-// behind it.
-func (d *disk) extend(path string, size int64, content []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
+// extend writes at the end of files, which is at size, whatever a cut has left
+// behind it. They become durable together.
+func (d *disk) extend(paths []string, size int64, content []byte) error {
+	synced := make(chan error, len(paths))
+	for _, path := range paths {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := d.extendFile(f, size, content); err != nil {
+			return err
+		}
+		go func() { synced <- d.sync(f) }()
 	}
-	defer f.Close()
+	var err error
+	for range paths {
+		err = errors.Join(err, <-synced)
+	}
+	return err
+}
+
+func (d *disk) extendFile(f *os.File, size int64, content []byte) error {
 	if err := f.Truncate(size); err != nil {
 		return err
 	}
 	if d.step != nil {
 		_, _ = f.WriteAt(content[:len(content)/2], size)
-		if err := d.at("extend " + filepath.Base(path)); err != nil {
+		if err := d.at("extend " + filepath.Base(f.Name())); err != nil {
 			return err
 		}
 	}
-	if _, err := f.WriteAt(content, size); err != nil {
-		return err
-	}
-	if err := d.sync(f); err != nil {
-		return err
-	}
-	return f.Close()
+	_, err := f.WriteAt(content, size)
+	return err
 }
 
 func (d *disk) blank(f *os.File) error {

@@ -244,7 +244,8 @@ func TestForeignKeyring(t *testing.T) {
 		t.Fatal(err)
 	}
 	ring := seal.Path(w.dir, store.Sandbox)
-	if err := os.Rename(ring, ring+".away"); err != nil {
+	away := filepath.Join(w.dir, "away")
+	if err := errors.Join(os.Rename(ring, away), os.Remove(ring+".mirror")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := bolt.Open(w.path(), w.options()); !errors.Is(err, store.ErrForeign) || !strings.Contains(err.Error(), "put back") {
@@ -256,7 +257,7 @@ func TestForeignKeyring(t *testing.T) {
 	if _, err := bolt.Open(w.path(), bolt.Options{Environment: store.Sandbox}); !errors.Is(err, store.ErrSealed) {
 		t.Errorf("in the clear: error %v, want ErrSealed", err)
 	}
-	if err := os.Rename(ring+".away", ring); err != nil {
+	if err := os.Rename(away, ring); err != nil {
 		t.Fatal(err)
 	}
 	w.store = nil

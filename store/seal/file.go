@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cypherface/edge/store"
@@ -69,7 +70,10 @@ func parseHeader(file []byte) (header, error) {
 	case !strings.HasPrefix(line, family):
 		return h, fmt.Errorf("%w: not a keyring", store.ErrForeign)
 	case line+"\n" != magic:
-		return h, fmt.Errorf("%w: keyring of version %q", store.ErrNewer, line[len(family):])
+		if v, err := strconv.ParseUint(line[len(family):], 10, 16); err == nil {
+			return h, fmt.Errorf("%w: keyring of version %d", store.ErrNewer, v)
+		}
+		return h, fmt.Errorf("%w: head of keyring makes no sense", store.ErrDamaged)
 	}
 	d := json.NewDecoder(bytes.NewReader(bytes.TrimRight(file[len(magic):publicLen], "\x00")))
 	d.DisallowUnknownFields()

@@ -2,8 +2,11 @@ package seal
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/cypherface/edge/store"
@@ -27,9 +30,9 @@ func written(t testing.TB) (dir string, file []byte) {
 	return dir, file
 }
 
-// TestDamagedKeyring flips a bit of every byte, and cuts the file at every
-// length: the keyring is refused, and the file left as it is. Only what was
-// appended last may be missing, as after a write that was cut.
+// TestDamagedKeyring flips a bit of every byte, and cuts the file at every length,
+// of both files alike: the keyring is refused, and they are left as they are. Only
+// what was appended last may be missing, as after a write that was cut.
 func TestDamagedKeyring(t *testing.T) {
 	dir, file := written(t)
 	path := Path(dir, store.Sandbox)
@@ -37,6 +40,7 @@ func TestDamagedKeyring(t *testing.T) {
 	check := func(what string, n int, damaged []byte, mayOpen bool) {
 		t.Helper()
 		write(t, path, damaged)
+		write(t, path+mirrorSuffix, damaged)
 		r, err := tryRing(dir)
 		switch {
 		case err == nil && mayOpen:
@@ -48,8 +52,8 @@ func TestDamagedKeyring(t *testing.T) {
 		case !errors.Is(err, store.ErrDamaged) && !errors.Is(err, store.ErrForeign) && !errors.Is(err, store.ErrNewer) && !errors.Is(err, ErrMaster):
 			t.Errorf("%s %d: error %v", what, n, err)
 		}
-		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, damaged) {
-			t.Fatalf("%s %d: the file was changed, %v", what, n, err)
+		if after := listing(t, filepath.Dir(path)); err != nil && strings.Count(after, hex.EncodeToString(damaged)+"\n") != 2 {
+			t.Fatalf("%s %d: the files were changed", what, n)
 		}
 	}
 	for n := range file {
@@ -63,6 +67,67 @@ func TestDamagedKeyring(t *testing.T) {
 	copy(swapped[headLen+slotLen:], file[headLen:headLen+slotLen])
 	check("swapped slot", 0, swapped, false)
 	check("longer by", 5, append(bytes.Clone(file), 1, 2, 3, 4, 5)[:len(file)-slotLen+5], true)
+}
+
+// TestMirror damages one of the two files, or takes it away: the other replaces
+// it, and nothing is lost. Two that are damaged differently are refused.
+func TestMirror(t *testing.T) {
+	dir, file := written(t)
+	path := Path(dir, store.Sandbox)
+	paths := []string{path, path + mirrorSuffix}
+	version := len(family)
+	for n := range file {
+		for _, victim := range paths {
+			damaged := bytes.Clone(file)
+			damaged[n] ^= 1 << (n % 8)
+			write(t, victim, damaged)
+			if n == version && victim == path {
+				if _, err := tryRing(dir); !errors.Is(err, store.ErrNewer) {
+					t.Errorf("another version: error %v, want ErrNewer", err)
+				}
+				write(t, victim, file)
+				continue
+			}
+			checkMended(t, dir, file)
+		}
+	}
+	for _, n := range []int{0, 100, headLen, len(file) - slotLen, len(file) - 1} {
+		for _, victim := range paths {
+			write(t, victim, file[:n])
+			checkMended(t, dir, file)
+		}
+	}
+	for _, victim := range paths {
+		if err := os.Remove(victim); err != nil {
+			t.Fatal(err)
+		}
+		checkMended(t, dir, file)
+	}
+	one, two := bytes.Clone(file), bytes.Clone(file)
+	one[headLen] ^= 1
+	two[headLen+slotLen] ^= 1
+	write(t, paths[0], one)
+	write(t, paths[1], two)
+	before := listing(t, dir)
+	if _, err := tryRing(dir); !errors.Is(err, store.ErrDamaged) || listing(t, dir) != before {
+		t.Errorf("both damaged: error %v, want ErrDamaged and no change", err)
+	}
+}
+
+// checkMended opens the keyring, which has all its keys and is whole afterwards.
+func checkMended(t *testing.T, dir string, want []byte) {
+	t.Helper()
+	r := openRing(t, dir)
+	for _, p := range []store.PersonID{"ada", "bob", "eve"} {
+		if !r.Has(p.Tag()) {
+			t.Errorf("lost %s", p)
+		}
+	}
+	for _, path := range r.paths() {
+		if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, want) {
+			t.Fatalf("%s is not whole again, %v", path, err)
+		}
+	}
 }
 
 // TestBrokenInTheMiddle: damage with whole slots behind it is no cut write.

@@ -1,9 +1,8 @@
 package seal
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -17,6 +16,8 @@ type Options struct {
 	MustExist bool
 	// NoSync gives durability up for speed; for tests.
 	NoSync bool
+	// Log is told of damage that was mended; nil discards it.
+	Log *slog.Logger
 }
 
 // Path is where the keyring of an environment lies below the data directory.
@@ -64,16 +65,7 @@ func Open(path string, m *Master, opt Options) (*Ring, error) {
 		path: path, disk: disk{noSync: opt.NoSync}, master: m,
 		gone: map[keyID]store.PersonTag{}, current: segment(randomNumber()),
 	}
-	b, err := os.ReadFile(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && !opt.MustExist:
-		err = r.begin()
-	case err == nil:
-		if err = r.parse(b); err == nil {
-			err = r.disk.sweep(path)
-		}
-	}
-	if err != nil {
+	if err := r.load(opt); err != nil {
 		return nil, fmt.Errorf("open keyring %s: %w", path, err)
 	}
 	r.blind = r.generalKey.derive(labelBlind)
@@ -88,37 +80,6 @@ func (r *Ring) begin() (err error) {
 	r.keys, r.people = map[keyID]key{}, map[store.PersonTag]keyID{}
 	r.general, r.generalKey = r.newID(), newKey()
 	r.stale = true
-	return nil
-}
-
-func (r *Ring) parse(b []byte) (err error) {
-	if r.header, err = parseHeader(b); err != nil {
-		return err
-	}
-	if r.wrapping, r.file, err = r.master.unwrap(b[:headLen], &r.header); err != nil {
-		return err
-	}
-	if r.header.Source != r.master.source { // the same key has come to lie elsewhere
-		r.header.Source, r.stale = r.master.source, true
-	}
-	slots, err := parseSlots(b[headLen:], &r.file, r.header.Slots)
-	if err != nil {
-		return err
-	}
-	r.keys, r.people = make(map[keyID]key, len(slots)), make(map[store.PersonTag]keyID, len(slots))
-	for _, s := range slots {
-		switch s.kind {
-		case generalSlot:
-			r.general, r.generalKey = s.id, s.key
-		case personSlot:
-			r.keys[s.id], r.people[s.tag] = s.key, s.id
-		case forgottenSlot:
-			r.gone[s.id] = s.tag
-		}
-	}
-	if r.slots = len(slots); r.general == 0 {
-		return fmt.Errorf("%w: keyring without its general key", store.ErrDamaged)
-	}
 	return nil
 }
 
@@ -221,8 +182,8 @@ func (r *Ring) flush() error {
 	if len(pending) == 0 {
 		return nil
 	}
-	size := int64(headLen + r.slots*slotLen)
-	if err := r.disk.extend(r.path, size, appendSlots(nil, &r.file, r.slots, pending)); err != nil {
+	size, b := int64(headLen+r.slots*slotLen), appendSlots(nil, &r.file, r.slots, pending)
+	if err := r.disk.extend(r.paths(), size, b); err != nil {
 		return err
 	}
 	r.slots += len(pending)
@@ -280,8 +241,10 @@ func (r *Ring) rewrite() error {
 		return err
 	}
 	r.stale = true // until it has succeeded: appending would miss the file
-	if err := r.disk.replace(r.path, b); err != nil {
-		return err
+	for _, path := range r.paths() {
+		if err := r.disk.replace(path, b); err != nil {
+			return err
+		}
 	}
 	r.header, r.file, r.slots, r.stale = h, file, len(slots), false
 	r.written(pending)

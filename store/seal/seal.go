@@ -8,7 +8,8 @@
 //
 // The master key comes from outside (see FindMaster). It wraps the key of the
 // keyring file, anew each time the file is written, and that seals the keys in
-// it: one for each person, and a general one for all else. From the general key
+// it: one for each person, and a general one for all else. The file lies there
+// twice; what is damaged or missing in the one is taken from the other. From the general key
 // come the key that hides terms in indexes (HMAC-SHA-256) and, like from the
 // person's, by HKDF-SHA-256 (RFC 5869) the keys of segments, which seal values.
 //
