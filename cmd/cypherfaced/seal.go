@@ -28,7 +28,7 @@ func (s *settings) openStore(env store.Environment, getenv func(string) string, 
 			return nil, err
 		}
 		source = key.Source()
-		return seal.Open(seal.Path(s.data, env), key, seal.Options{})
+		return seal.Open(seal.Path(s.data, env), key, seal.Options{Log: log})
 	}})
 	switch {
 	case errors.Is(err, store.ErrLocked):

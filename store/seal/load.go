@@ -44,8 +44,10 @@ func (r *Ring) load(opt Options) error {
 	if err != nil {
 		return err
 	}
-	if err := r.mend(c.raw, opt.Log); err != nil {
-		return fmt.Errorf("mend it: %w", err)
+	if !bytes.Equal(first, c.raw) || !bytes.Equal(mirror, c.raw) {
+		if err := r.mend(c.raw, opt.Log); err != nil {
+			return fmt.Errorf("mend it: %w", err)
+		}
 	}
 	return r.adopt(c)
 }
