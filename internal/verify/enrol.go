@@ -275,10 +275,12 @@ func (e *enrolment) event() store.Event {
 	return ev
 }
 
-// refuse records an enrolment that was refused for what the images show.
+// refuse records an enrolment that was refused for what the images show. Where
+// they show nobody there is nothing to record: who waits before the camera for
+// somebody to come would fill the journal.
 func (s *Service) refuse(ctx context.Context, r EnrolRequest, cause error) {
 	var refused *Error
-	if !errors.As(cause, &refused) || errors.Is(cause, ErrUnknownPerson) {
+	if !errors.As(cause, &refused) || errors.Is(cause, ErrUnknownPerson) || errors.Is(cause, ErrNoFace) {
 		return
 	}
 	ev := store.Event{Kind: store.EventEnrolment, Action: "enrol", Merchant: r.Merchant, Person: r.Person, Outcome: store.OutcomeFailed,
