@@ -134,7 +134,7 @@ func suppress(found []Face) []Face {
 	for len(found) > 0 {
 		var same, rest []Face
 		for _, f := range found {
-			if len(same) == 0 || overlap(found[0].Box, f.Box) > overlapping {
+			if len(same) == 0 || found[0].Box.Overlap(f.Box) > overlapping {
 				same = append(same, f)
 			} else {
 				rest = append(rest, f)

@@ -9,17 +9,17 @@ type Point struct{ X, Y float64 }
 // Rect is an upright rectangle in pixels.
 type Rect struct{ X0, Y0, X1, Y1 float64 }
 
-// Width of r, in pixels.
-func (r Rect) Width() float64 { return r.X1 - r.X0 }
+// Width of a, in pixels.
+func (a Rect) Width() float64 { return a.X1 - a.X0 }
 
-// Height of r, in pixels.
-func (r Rect) Height() float64 { return r.Y1 - r.Y0 }
+// Height of a, in pixels.
+func (a Rect) Height() float64 { return a.Y1 - a.Y0 }
 
-// Center of r.
-func (r Rect) Center() Point { return Point{(r.X0 + r.X1) / 2, (r.Y0 + r.Y1) / 2} }
+// Center of a.
+func (a Rect) Center() Point { return Point{(a.X0 + a.X1) / 2, (a.Y0 + a.Y1) / 2} }
 
-// overlap is the intersection of two rectangles over their union, 0..1.
-func overlap(a, b Rect) float64 {
+// Overlap is the intersection of two rectangles over their union, 0..1.
+func (a Rect) Overlap(b Rect) float64 {
 	w := min(a.X1, b.X1) - max(a.X0, b.X0)
 	h := min(a.Y1, b.Y1) - max(a.Y0, b.Y0)
 	if w <= 0 || h <= 0 {

@@ -79,7 +79,7 @@ func TestOverlap(t *testing.T) {
 		{Rect{2, 2, 7, 7}, 0.25},
 		{Rect{20, 20, 10, 10}, 0},
 	} {
-		if got := overlap(a, c.b); math.Abs(got-c.want) > 1e-12 {
+		if got := a.Overlap(c.b); math.Abs(got-c.want) > 1e-12 {
 			t.Errorf("overlap %v: %v, want %v", c.b, got, c.want)
 		}
 	}

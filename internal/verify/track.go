@@ -150,20 +150,11 @@ func likeness(a, b engine.Rect, between time.Duration) float64 {
 	grown := a.Width() / b.Width()
 	ca, cb := a.Center(), b.Center()
 	apart := math.Hypot(ca.X-cb.X, ca.Y-cb.Y) / max(a.Width(), b.Width())
-	over := overlap(a, b)
+	over := a.Overlap(b)
 	if over < sameShare && (apart > reach || grown > growthRate || grown < 1/growthRate) {
 		return 0
 	}
 	return 1 + over - apart/4
-}
-
-// overlap is the intersection of two boxes over their union, 0..1.
-func overlap(a, b engine.Rect) float64 {
-	w, h := min(a.X1, b.X1)-max(a.X0, b.X0), min(a.Y1, b.Y1)-max(a.Y0, b.Y0)
-	if w <= 0 || h <= 0 {
-		return 0
-	}
-	return w * h / (a.Width()*a.Height() + b.Width()*b.Height() - w*h)
 }
 
 // forget drops the tracks that were out of sight for the cool-down, and returns
