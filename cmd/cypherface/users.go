@@ -139,10 +139,12 @@ func (c *client) erase(ctx context.Context, t *terminal, ids []string, asJSON bo
 }
 
 func printPeople(t *terminal, people []person) error {
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	if len(people) > 0 {
-		fmt.Fprintln(w, "ID\tNAME\tE-MAIL\tSTATUS\tENROLLED")
+	if len(people) == 0 {
+		fmt.Fprintln(t.err, "nobody (cypherface enrol adds people)")
+		return nil
 	}
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tNAME\tE-MAIL\tSTATUS\tENROLLED")
 	for _, p := range people {
 		enrolled := "-"
 		if !p.EnrolledAt.IsZero() {
