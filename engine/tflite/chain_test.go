@@ -49,6 +49,16 @@ func open(t *testing.T, p *models.Pack, opt tflite.Options) *engine.Engine {
 	return e
 }
 
+// thorough skips a test where it would take minutes: -short is for emulated
+// processors, on which TestSelfTest compares every network's answers with those
+// recorded on another one.
+func thorough(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("left out of -short")
+	}
+}
+
 // portrait renders a person at a distance in cm.
 func portrait(who int, distance, yaw float64) *image.YCbCr {
 	cast := synthface.Cast()
@@ -92,6 +102,7 @@ func TestChainTellsPeopleApart(t *testing.T) {
 }
 
 func TestKindsOfImages(t *testing.T) {
+	thorough(t)
 	face := portrait(2, 60, 0)
 	rgba := image.NewRGBA(face.Rect)
 	draw.Draw(rgba, face.Rect, face, image.Point{}, draw.Src)
@@ -120,6 +131,7 @@ func TestKindsOfImages(t *testing.T) {
 }
 
 func TestNoFaceIsNoError(t *testing.T) {
+	thorough(t)
 	noise := image.NewYCbCr(image.Rect(0, 0, 320, 240), image.YCbCrSubsampleRatio420)
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range noise.Y {
@@ -140,6 +152,7 @@ func TestNoFaceIsNoError(t *testing.T) {
 }
 
 func TestSeveralTinyAndCutFaces(t *testing.T) {
+	thorough(t)
 	cast := synthface.Cast()
 	scene := synthface.Scene{Width: 640, Height: 360}
 	pair := synthface.Render(scene,
@@ -186,6 +199,7 @@ func TestSeveralTinyAndCutFaces(t *testing.T) {
 }
 
 func TestCropEmbedsAsTheImageDoes(t *testing.T) {
+	thorough(t)
 	eachPack(t, func(t *testing.T, p *models.Pack) {
 		e := open(t, p, tflite.Options{})
 		for who := range 3 {
@@ -207,6 +221,7 @@ func TestCropEmbedsAsTheImageDoes(t *testing.T) {
 }
 
 func TestManyAtOnceAnswerTheSame(t *testing.T) {
+	thorough(t)
 	img := portrait(3, 60, 0)
 	eachPack(t, func(t *testing.T, p *models.Pack) {
 		e := open(t, p, tflite.Options{Interpreters: 3})

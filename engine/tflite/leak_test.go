@@ -52,6 +52,7 @@ func grows(t *testing.T, n, allowed int, step func()) {
 
 // A model has 229 KB: 150 loads that leaked it would show 34 MB.
 func TestLeakOfLoading(t *testing.T) {
+	thorough(t)
 	n := 150
 	if *leak {
 		n = 10_000
@@ -65,6 +66,7 @@ func TestLeakOfLoading(t *testing.T) {
 }
 
 func TestLeakOfInference(t *testing.T) {
+	thorough(t)
 	n := 500
 	if *leak {
 		n = 100_000
