@@ -51,7 +51,7 @@ cross: setup ## build bin/linux_arm64 for ARM boxes
 
 test-arm64: setup ## the arm64 engine under qemu-user
 	@scripts/setup cross
-	GOARCH=arm64 $(GO) test -short -exec "$(QEMU)" ./engine/...
+	GOARCH=arm64 $(GO) test -short -timeout 20m -exec "$(QEMU)" ./engine/...
 
 fuzz: setup ## each fuzz target for FUZZTIME (10s)
 	@scripts/fuzz $(or $(FUZZTIME),10s)
