@@ -18,7 +18,7 @@ import (
 
 // ErrMaster says that the master key is missing or another than the keyring was
 // wrapped with.
-var ErrMaster = errors.New("master key does not fit")
+var ErrMaster = errors.New("no master key that fits")
 
 // Source is where a master key comes from.
 type Source string
@@ -249,7 +249,7 @@ func (m *Master) mismatch(h *header) error {
 	case m.fresh && h.Source == Local:
 		return fmt.Errorf("%w: %s is missing; put it back", ErrMaster, m.path)
 	case m.source != h.Source:
-		return fmt.Errorf("%w: the keyring is wrapped with that of the source %s, and the source now is %s (cypherface key rotate changes it)", ErrMaster, h.Source, m.source)
+		return fmt.Errorf("%w: the keyring is wrapped with that of the source %s, and the source now is %s (the setting master-key, or --master-key, names the source; cypherface key rotate changes it)", ErrMaster, h.Source, m.source)
 	}
 	return fmt.Errorf("%w: the keyring is wrapped with the key %s, and that in %s is %s", ErrMaster, h.Master, m.path, m.keys[0].id())
 }
