@@ -193,18 +193,7 @@ func create(path string, opt Options) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	draft := path + ".new"
-	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := fill(draft, opt); err != nil {
-		os.Remove(draft)
-		return err
-	}
-	if err := os.Rename(draft, path); err != nil {
-		return err
-	}
-	return d.Sync()
+	return whole(path, func(draft string) error { return fill(draft, opt) })
 }
 
 func fill(path string, opt Options) error {

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 
 	"go.etcd.io/bbolt"
 
@@ -28,28 +26,12 @@ func sealFile(path string, opt Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, old.Close()) }()
-	draft := path + ".new"
-	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := sealInto(old, draft, opt); err != nil {
-		os.Remove(draft)
-		return err
-	}
 	remains, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
 	defer remains.Close()
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	if err := os.Rename(draft, path); err != nil {
-		return err
-	}
-	if err := dir.Sync(); err != nil {
+	if err := whole(path, func(draft string) error { return sealInto(old, draft, opt) }); err != nil {
 		return err
 	}
 	return blank(remains)
