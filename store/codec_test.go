@@ -17,7 +17,7 @@ var everyKind = []func() any{
 	func() any { return new(Grant) }, func() any { return new(Device) }, func() any { return new(Person) },
 	func() any { return new(Crop) }, func() any { return new(Template) }, func() any { return new(Ticket) },
 	func() any { return new(Image) }, func() any { return new(Review) }, func() any { return new(Session) },
-	func() any { return new(Event) },
+	func() any { return new(Event) }, func() any { return new(Period) },
 }
 
 // FuzzDecode feeds stored bytes to every decoder: each says damaged, or reads a

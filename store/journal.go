@@ -1,11 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"iter"
 )
 
 const (
@@ -24,26 +26,26 @@ func Append(tx *Tx, e Event, personal any) (Event, error) {
 	if e.Kind == "" {
 		return Event{}, fmt.Errorf("append event: %w: it needs a kind", ErrInvalid)
 	}
-	head, err := tx.journalHead()
+	tree, err := tx.journal()
 	if err != nil {
 		return Event{}, err
 	}
-	e.Device, e.Epoch, e.Seq = tx.layout.info.Device, tx.layout.info.Epoch, head+1
+	e.Device, e.Epoch, e.Seq = tx.layout.info.Device, tx.layout.info.Epoch, tree.Size()+1
 	e.Actor, e.Request, e.Personal = tx.cause.Actor, tx.cause.Request, nil
 	if e.Time.IsZero() {
 		e.Time = tx.now
 	}
 	e.Time = e.Time.Round(0).UTC()
-	err = tx.whole(func() error { return tx.saveEvent(&e, personal) })
+	err = tx.whole(func() error { return tx.saveEvent(&e, personal, &tree) })
 	if err != nil {
 		return Event{}, fmt.Errorf("append event: %w", err)
 	}
-	tx.head = e.Seq
+	tx.tree = tree
 	tx.events = append(tx.events, e)
 	return e, nil
 }
 
-func (tx *Tx) saveEvent(e *Event, personal any) (err error) {
+func (tx *Tx) saveEvent(e *Event, personal any, tree *Tree) (err error) {
 	if personal != nil {
 		if e.Personal, err = tx.savePersonal(e, personal); err != nil {
 			return err
@@ -53,6 +55,11 @@ func (tx *Tx) saveEvent(e *Event, personal any) (err error) {
 	if err != nil {
 		return err
 	}
+	raw, _, err := split(plain)
+	if err != nil {
+		return err
+	}
+	tree.Append(LeafHash(raw))
 	id := seqKey(e.Seq)
 	if err := tx.save(Place{Bucket: recordBucket(KindEvent), Key: id}, plain); err != nil {
 		return err
@@ -60,16 +67,16 @@ func (tx *Tx) saveEvent(e *Event, personal any) (err error) {
 	return tx.reindex(string(id), nil, e.entries())
 }
 
-// journalHead returns the number of the last event, 0 before the first.
-func (tx *Tx) journalHead() (uint64, error) {
+// journal returns the tree of the journal as the transaction leaves it.
+func (tx *Tx) journal() (t Tree, err error) {
 	if len(tx.events) > 0 {
-		return tx.head, nil
+		return tx.tree, nil
 	}
 	b, err := tx.get(metaBucket, []byte(headKey))
 	if err != nil || b == nil {
-		return 0, err
+		return t, err
 	}
-	return parseSeq(b)
+	return t, t.UnmarshalBinary(b)
 }
 
 func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
@@ -104,43 +111,100 @@ func Personal(tx *Tx, e *Event, v any) error {
 	if err != nil {
 		return err
 	}
-	if sealed == nil {
-		return fmt.Errorf("get personal part: %w", ErrNotFound)
-	}
-	plain, err := tx.layout.sealer.Open(at, sealed)
+	plain, err := OpenPersonal(tx.layout.sealer, &Envelope{Event: *e, Personal: sealed})
 	if err != nil {
-		return fmt.Errorf("open personal part: %w", err)
-	}
-	if digest := sha256.Sum256(plain); len(plain) < nonceLen || string(digest[:]) != string(e.Personal) {
-		return fmt.Errorf("%w: personal part does not fit event %d", ErrDamaged, e.Seq)
+		return err
 	}
 	return json.Unmarshal(plain[nonceLen:], v)
 }
 
+// OpenPersonal returns what the digest of an event is of: a nonce of 16 bytes and
+// the personal part, which is JSON. The errors are those of Personal.
+func OpenPersonal(s Sealer, e *Envelope) ([]byte, error) {
+	if e.Personal == nil {
+		return nil, fmt.Errorf("get personal part: %w", ErrNotFound)
+	}
+	plain, err := s.Open(Place{Bucket: personalBucket, Key: seqKey(e.Seq)}, e.Personal)
+	if err != nil {
+		return nil, fmt.Errorf("open personal part: %w", err)
+	}
+	if digest := sha256.Sum256(plain); len(plain) < nonceLen || string(digest[:]) != string(e.Event.Personal) {
+		return nil, fmt.Errorf("%w: personal part does not fit event %d", ErrDamaged, e.Seq)
+	}
+	return plain, nil
+}
+
 // Head returns the number of the last event of the journal, 0 before the first.
-func Head(tx *Tx) (uint64, error) { return tx.journalHead() }
+func Head(tx *Tx) (uint64, error) {
+	t, err := tx.journal()
+	return t.Size(), err
+}
+
+// JournalTree returns the tree of the journal.
+func JournalTree(tx *Tx) (Tree, error) { return tx.journal() }
+
+// Envelope is an event as the journal keeps it.
+type Envelope struct {
+	Event
+	Raw      []byte // the JSON that it was appended as: its leaf in the tree
+	Personal []byte // its personal part, sealed; nil where there is none any more
+}
 
 // Events returns at most limit events that follow the one with number after, in
 // order; 0 begins at the oldest there is.
 func Events(tx *Tx, after uint64, limit int) ([]Event, error) {
 	var events []Event
-	r := Range{From: seqKey(after + 1)}
-	err := tx.scan(recordBucket(KindEvent), r, func(k, sealed []byte) (bool, error) {
-		if len(events) >= limit {
-			return false, nil
-		}
-		var e Event
-		plain, err := tx.layout.sealer.Open(Place{Bucket: recordBucket(KindEvent), Key: k}, sealed)
-		if err == nil {
-			err = decode(plain, &e)
-		}
-		if err != nil {
-			return false, fmt.Errorf("read event: %w", err)
-		}
-		events = append(events, e)
-		return true, nil
+	err := tx.scanEvents(Range{From: seqKey(after + 1)}, func(e Envelope) (bool, error) {
+		events = append(events, e.Event)
+		return len(events) < limit, nil
 	})
 	return events, err
+}
+
+// Envelopes runs over the events from the one numbered from to the one numbered
+// to, both included, as far as they are there; from > to runs backwards. It ends
+// after an error.
+func Envelopes(tx *Tx, from, to uint64) iter.Seq2[Envelope, error] {
+	r := Range{From: seqKey(min(from, to)), To: seqKey(max(from, to) + 1), Reverse: from > to}
+	return func(yield func(Envelope, error) bool) {
+		err := tx.scanEvents(r, func(e Envelope) (bool, error) {
+			sealed, err := tx.get(personalBucket, seqKey(e.Seq))
+			if err != nil {
+				return false, err
+			}
+			e.Personal = bytes.Clone(sealed)
+			return yield(e, nil), nil
+		})
+		if err != nil {
+			yield(Envelope{}, err)
+		}
+	}
+}
+
+// scanEvents reads events without their personal parts.
+func (tx *Tx) scanEvents(r Range, fn func(Envelope) (bool, error)) error {
+	bucket := recordBucket(KindEvent)
+	return tx.scan(bucket, r, func(k, sealed []byte) (bool, error) {
+		e, err := openEvent(tx.layout.sealer, Place{Bucket: bucket, Key: k}, sealed)
+		if err != nil {
+			seq, _ := parseSeq(k)
+			return false, fmt.Errorf("read event %d: %w", seq, err)
+		}
+		return fn(e)
+	})
+}
+
+func openEvent(s Sealer, at Place, sealed []byte) (e Envelope, err error) {
+	plain, err := s.Open(at, sealed)
+	if err != nil {
+		return e, err
+	}
+	if err := decode(plain, &e.Event); err != nil {
+		return e, err
+	}
+	raw, _, err := split(plain)
+	e.Raw = bytes.Clone(raw)
+	return e, err
 }
 
 // Outbox returns at most limit events that a consumer has not acknowledged yet,
@@ -154,7 +218,7 @@ func Outbox(tx *Tx, consumer string, limit int) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	head, err := tx.journalHead()
+	head, err := Head(tx)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +248,7 @@ func Ack(tx *Tx, consumer string, seq uint64) error {
 	if err != nil {
 		return err
 	}
-	head, err := tx.journalHead()
+	head, err := Head(tx)
 	if err != nil {
 		return err
 	}

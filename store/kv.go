@@ -90,4 +90,8 @@ type Options struct {
 	Environment Environment
 	Sealer      Sealer           // nil means Clear
 	Clock       func() time.Time // nil means time.Now
+
+	// NewEpoch begins the journal anew, for a backup that is being restored. The
+	// error is ErrInvalid where not all events of before lie in periods.
+	NewEpoch bool
 }

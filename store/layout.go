@@ -10,10 +10,11 @@ import (
 // migrations[v] turns a store of schema v+1 into one of schema v+2. Whoever
 // changes what lies in a KV adds a step; this program writes the schema after the
 // last one.
-var migrations = []func(KV) error{
+var migrations = []func(*Layout, KV) error{
 	// Schema 2 may be sealed and notes erasures. What lies in a store that is not
 	// sealed stays as it is; programs that know schema 1 only are kept out.
-	func(KV) error { return nil },
+	func(*Layout, KV) error { return nil },
+	(*Layout).plantTree,
 }
 
 const (
@@ -62,31 +63,67 @@ func Prepare(kv KV, opt Options) (*Layout, error) {
 	if l.info.Schema < 1 || l.info.Device == "" {
 		return nil, fmt.Errorf("%w: its description is incomplete", ErrDamaged)
 	}
-	if err := l.migrate(kv, migrations); err != nil {
-		return nil, err
+	if have, want := l.info.Schema, 1+len(migrations); have > want {
+		return nil, fmt.Errorf("%w: it has schema %d and this program knows %d; install the newer program again", ErrNewer, have, want)
 	}
 	if err := l.checkSeal(kv); err != nil {
 		return nil, err
+	}
+	if err := l.migrate(kv, migrations); err != nil {
+		return nil, err
+	}
+	if opt.NewEpoch {
+		if err := l.beginEpoch(kv); err != nil {
+			return nil, fmt.Errorf("begin a new epoch: %w", err)
+		}
 	}
 	return l, l.settle(kv)
 }
 
 // migrate takes the steps that a store has not taken yet.
-func (l *Layout) migrate(kv KV, steps []func(KV) error) error {
-	have, want := l.info.Schema, 1+len(steps)
-	if have > want {
-		return fmt.Errorf("%w: it has schema %d and this program knows %d; install the newer program again", ErrNewer, have, want)
-	}
-	if have == want {
+func (l *Layout) migrate(kv KV, steps []func(*Layout, KV) error) error {
+	have := l.info.Schema
+	if have == 1+len(steps) {
 		return nil
 	}
 	for _, step := range steps[have-1:] {
-		if err := step(kv); err != nil {
+		if err := step(l, kv); err != nil {
 			return fmt.Errorf("migrate from schema %d: %w", l.info.Schema, err)
 		}
 		l.info.Schema++
 	}
 	return l.save(kv)
+}
+
+// plantTree leads to schema 3, in which the head of the journal has its tree.
+// Events that were trimmed from its beginning count as empty leaves.
+func (l *Layout) plantTree(kv KV) error {
+	b, err := kv.Get(metaBucket, []byte(headKey))
+	if err != nil || b == nil {
+		return err
+	}
+	head, err := parseSeq(b)
+	if err != nil {
+		return err
+	}
+	var t Tree
+	err = l.Read(kv).scanEvents(Range{}, func(e Envelope) (bool, error) {
+		for trimmed := t.Size() == 0; trimmed && t.Size() < e.Seq-1; {
+			t.Append(LeafHash(nil))
+		}
+		t.Append(LeafHash(e.Raw))
+		if t.Size() != e.Seq {
+			return false, fmt.Errorf("%w: event %d of the journal is missing", ErrDamaged, t.Size())
+		}
+		return true, nil
+	})
+	if err == nil && t.Size() != head {
+		err = fmt.Errorf("%w: the journal ends with event %d, and its head is %d", ErrDamaged, t.Size(), head)
+	}
+	if err != nil {
+		return err
+	}
+	return kv.Put(metaBucket, []byte(headKey), t.appendTo(nil))
 }
 
 func (l *Layout) save(kv KV) error {

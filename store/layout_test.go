@@ -44,9 +44,9 @@ func TestPrepareRefuses(t *testing.T) {
 
 func TestMigrate(t *testing.T) {
 	var taken []int
-	steps := []func(KV) error{
-		func(KV) error { taken = append(taken, 1); return nil },
-		func(kv KV) error { taken = append(taken, 2); return kv.Put("new", []byte("k"), []byte("v")) },
+	steps := []func(*Layout, KV) error{
+		func(*Layout, KV) error { taken = append(taken, 1); return nil },
+		func(_ *Layout, kv KV) error { taken = append(taken, 2); return kv.Put("new", []byte("k"), []byte("v")) },
 	}
 	m := newMemory()
 	l := prepare(t, m, nil)
@@ -62,7 +62,7 @@ func TestMigrate(t *testing.T) {
 		t.Errorf("took steps %v the second time, %v", taken, err)
 	}
 	l.info.Schema = 1
-	if err := l.migrate(&memory{}, []func(KV) error{func(KV) error { return errFull }}); !errors.Is(err, errFull) {
+	if err := l.migrate(&memory{}, []func(*Layout, KV) error{func(*Layout, KV) error { return errFull }}); !errors.Is(err, errFull) {
 		t.Errorf("a step that fails: error %v", err)
 	}
 	if err := l.migrate(m, nil); err != nil {

@@ -20,6 +20,7 @@ const (
 	KindReview   Kind = "review"
 	KindSession  Kind = "session"
 	KindEvent    Kind = "event"
+	KindPeriod   Kind = "period"
 )
 
 // The indexes, with the terms that a Query may give: each comment names them in
@@ -52,4 +53,5 @@ var (
 	SessionsByPerson   = Index[Session]{name: "sessions-person"}                      // person, created
 	EventsByMerchant   = Index[Event]{name: "events-merchant"}                        // merchant, kind, time
 	EventsByPerson     = Index[Event]{name: "events-person"}                          // person, time
+	Periods            = Index[Period]{name: "periods"}                               // Number(epoch), Number(from)
 )

@@ -30,7 +30,7 @@
 //
 // A backend is an ordered map of bytes (KV). The package fixes what lies in it:
 //
-//	meta            schema version, environment, device id and epoch, head of the journal
+//	meta            schema version, environment, device id and epoch, head of the journal and its tree
 //	record.KIND     id → value
 //	index.NAME      terms, then id → id; in a unique index the terms alone
 //	personal        sequence number → nonce and personal part of an event

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -14,7 +13,7 @@ type Tx struct {
 	kv     KV // nil once the transaction is over
 	now    time.Time
 	cause  *Cause // nil in a View
-	head   uint64 // sequence number of the last event; valid once events is not empty
+	tree   Tree   // of the journal; valid once events is not empty
 	events []Event
 	erased []PersonTag
 	half   error // why a change was left half done: the transaction must fail
@@ -25,6 +24,10 @@ func (tx *Tx) Time() time.Time { return tx.now }
 
 // Info says which store the transaction is of.
 func (tx *Tx) Info() Info { return tx.layout.info }
+
+// Sealer returns what the values of the store are sealed with. It serves beyond
+// the transaction.
+func (tx *Tx) Sealer() Sealer { return tx.layout.sealer }
 
 // Finish is for backends: it ends the transaction after its function has
 // succeeded, and returns the events that were appended. Nothing may be done with
@@ -37,7 +40,7 @@ func (tx *Tx) Finish() ([]Event, error) {
 	if len(tx.events) == 0 {
 		return nil, nil
 	}
-	err := tx.kv.Put(metaBucket, []byte(headKey), binary.BigEndian.AppendUint64(nil, tx.head))
+	err := tx.kv.Put(metaBucket, []byte(headKey), tx.tree.appendTo(nil))
 	return tx.events, err
 }
 

@@ -65,6 +65,9 @@ type Options struct {
 	// and may be called more than once.
 	Keyring func() (store.Keyring, error)
 
+	// NewEpoch is store.Options.NewEpoch.
+	NewEpoch bool
+
 	// MustExist makes it an error (fs.ErrNotExist) that there is no file yet.
 	MustExist bool
 	// LockTimeout is how long to wait for another process; 0 means a second.

@@ -157,7 +157,7 @@ func prepare(db *bbolt.DB, opt Options, fresh bool) (l *store.Layout, err error)
 
 // inside returns what the store package wants to know; the store must be locked.
 func (opt Options) inside() (store.Options, error) {
-	o := store.Options{Environment: opt.Environment, Sealer: opt.Sealer, Clock: opt.Clock}
+	o := store.Options{Environment: opt.Environment, Sealer: opt.Sealer, Clock: opt.Clock, NewEpoch: opt.NewEpoch}
 	if opt.Keyring == nil {
 		return o, nil
 	}

@@ -22,10 +22,14 @@ var updateFlag = flag.Bool("seal.update", false, "write the golden data folder o
 //
 //	../bolt/testdata/schema1.db.gz   schema 1, which could not be sealed
 //	testdata/schema2                 schema 2, sealed, values and keyring of version 1
+//	testdata/schema3                 schema 3, whose journal has a tree
 const (
-	goldenClear  = "../bolt/testdata/schema1.db.gz"
-	goldenSealed = "testdata/schema2"
+	goldenClear   = "../bolt/testdata/schema1.db.gz"
+	goldenPresent = "testdata/schema3"
 )
+
+// goldenRoot is the root of the tree of the golden journal.
+const goldenRoot = "HuaIF69Tc/dDhqVHTKqI7N+8j6NSRNqiDwJIQIU2Asc="
 
 const goldenPerson = store.PersonID("000000000000000000000001")
 
@@ -46,16 +50,18 @@ func TestGolden(t *testing.T) {
 			checkGolden(t, bolt.Path(dir, store.Sandbox), goldenOptions(dir))
 		}
 	})
-	t.Run("schema 2", func(t *testing.T) {
-		if *updateFlag {
-			writeGolden(t)
-		}
-		dir := t.TempDir()
-		unpack(t, dir, filepath.Join(goldenSealed, "store.db.gz"))
-		copyFile(t, filepath.Join(goldenSealed, "keyring"), seal.Path(dir, store.Sandbox))
-		copyFile(t, filepath.Join(goldenSealed, "master.key"), filepath.Join(dir, "master.key"))
-		checkGolden(t, bolt.Path(dir, store.Sandbox), goldenOptions(dir))
-	})
+	if *updateFlag {
+		writeGolden(t)
+	}
+	for _, golden := range []string{"testdata/schema2", goldenPresent} {
+		t.Run(filepath.Base(golden), func(t *testing.T) {
+			dir := t.TempDir()
+			unpack(t, dir, filepath.Join(golden, "store.db.gz"))
+			copyFile(t, filepath.Join(golden, "keyring"), seal.Path(dir, store.Sandbox))
+			copyFile(t, filepath.Join(golden, "master.key"), filepath.Join(dir, "master.key"))
+			checkGolden(t, bolt.Path(dir, store.Sandbox), goldenOptions(dir))
+		})
+	}
 }
 
 func goldenOptions(dir string) bolt.Options {
@@ -116,13 +122,13 @@ func writeGolden(t *testing.T) {
 	var b bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // a level there is
 	_, err = z.Write(raw)
-	err = errors.Join(err, z.Close(), os.MkdirAll(goldenSealed, 0o755),
-		os.WriteFile(filepath.Join(goldenSealed, "store.db.gz"), b.Bytes(), 0o600))
+	err = errors.Join(err, z.Close(), os.MkdirAll(goldenPresent, 0o755),
+		os.WriteFile(filepath.Join(goldenPresent, "store.db.gz"), b.Bytes(), 0o600))
 	if err != nil {
 		t.Fatal(err)
 	}
-	copyFile(t, seal.Path(dir, store.Sandbox), filepath.Join(goldenSealed, "keyring"))
-	copyFile(t, filepath.Join(dir, "master.key"), filepath.Join(goldenSealed, "master.key"))
+	copyFile(t, seal.Path(dir, store.Sandbox), filepath.Join(goldenPresent, "keyring"))
+	copyFile(t, filepath.Join(dir, "master.key"), filepath.Join(goldenPresent, "master.key"))
 }
 
 // checkGolden reads back what was put into the golden stores.
@@ -133,7 +139,7 @@ func checkGolden(t *testing.T, path string, opt bolt.Options) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if info := s.Info(); info.Schema != 2 || info.Epoch != 1 || info.Environment != store.Sandbox {
+	if info := s.Info(); info.Schema != 3 || info.Epoch != 1 || info.Environment != store.Sandbox {
 		t.Errorf("info %+v", info)
 	}
 	at := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
@@ -159,6 +165,9 @@ func checkGolden(t *testing.T, path string, opt bolt.Options) {
 		}
 		if v, err := store.Get[store.Template](tx, store.NewTemplateID(goldenPerson, "x")); err != nil || len(v.Vector) != 2 || v.Vector[1] != .8 {
 			t.Errorf("template %+v, %v", v, err)
+		}
+		if tree, err := store.JournalTree(tx); err != nil || tree.Size() != 9 || tree.Root().String() != goldenRoot {
+			t.Errorf("tree of %d events with root %v, %v", tree.Size(), tree.Root(), err)
 		}
 		acked, err := store.Acked(tx, "central")
 		if acked != 3 || err != nil {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
@@ -15,6 +16,8 @@ var journalTests = []test{
 	{"Personal", testPersonal},
 	{"Outbox", testOutbox},
 	{"Trim", testTrim},
+	{"Envelopes", testEnvelopes},
+	{"Tree", testTree},
 }
 
 // events returns the whole journal.
@@ -264,4 +267,81 @@ func testTrim(s *suite) {
 	trim(11, 100, 4)
 	appendN(s, 1)
 	checkDense(s, events(s), 12) // numbers go on when nothing is left
+}
+
+func testEnvelopes(s *suite) {
+	appendN(s, 5)
+	for _, tt := range []struct {
+		from, to uint64
+		want     []uint64
+	}{
+		{1, 5, []uint64{1, 2, 3, 4, 5}}, {2, 3, []uint64{2, 3}}, {4, 4, []uint64{4}}, {0, 9, []uint64{1, 2, 3, 4, 5}},
+		{5, 1, []uint64{5, 4, 3, 2, 1}}, {3, 2, []uint64{3, 2}}, {6, 8, nil},
+	} {
+		var got []uint64
+		s.view(func(tx *store.Tx) error {
+			for e, err := range store.Envelopes(tx, tt.from, tt.to) {
+				if err != nil {
+					return err
+				}
+				got = append(got, e.Seq)
+				plain, err := store.OpenPersonal(tx.Sealer(), &e)
+				if err != nil || string(plain[16:]) != `"x"` {
+					s.Errorf("personal part of event %d: %q, %v", e.Seq, plain, err)
+				}
+				var again store.Event
+				if err := json.Unmarshal(e.Raw, &again); err != nil || !reflect.DeepEqual(again, e.Event) {
+					s.Errorf("the leaf of event %d is %s, %v", e.Seq, e.Raw, err)
+				}
+			}
+			return nil
+		})
+		if !slices.Equal(got, tt.want) {
+			s.Errorf("envelopes from %d to %d: %v, want %v", tt.from, tt.to, got, tt.want)
+		}
+	}
+}
+
+// testTree: the tree has each event that was committed, and no other.
+func testTree(s *suite) {
+	appendN(s, 3)
+	fail := errors.New("taken back")
+	err := s.Update(s.Context(), cause, func(tx *store.Tx) error {
+		if _, err := store.Append(tx, store.Event{Kind: store.EventDoor}, nil); err != nil {
+			return err
+		}
+		return fail
+	})
+	if !errors.Is(err, fail) {
+		s.Fatal(err)
+	}
+	appendN(s, 4)
+	s.reopen()
+	s.view(func(tx *store.Tx) error {
+		var want store.Tree
+		for e, err := range store.Envelopes(tx, 1, 100) {
+			if err != nil {
+				return err
+			}
+			want.Append(store.LeafHash(e.Raw))
+		}
+		got, err := store.JournalTree(tx)
+		if err != nil || got.Size() != 7 || got.Root() != want.Root() {
+			s.Errorf("tree of %d events with root %v, %v, want %d with %v", got.Size(), got.Root(), err, want.Size(), want.Root())
+		}
+		return nil
+	})
+	s.update(func(tx *store.Tx) error {
+		before, err := store.JournalTree(tx)
+		if err != nil {
+			return err
+		}
+		if _, err := store.Trim(tx, 7, 5); err != nil {
+			return err
+		}
+		if after, err := store.JournalTree(tx); err != nil || after.Root() != before.Root() {
+			s.Errorf("trimming changed the root to %v, %v", after.Root(), err)
+		}
+		return nil
+	})
 }
