@@ -15,7 +15,8 @@ func NewPeriodID(epoch, from uint64) PeriodID {
 
 // Period is a part of the journal that lies in a sealed file of its own, see
 // internal/audit. Its events leave the store when it is there; when the file is
-// dropped, the roots stay, so that what is left can still be proven.
+// dropped, the roots stay, so that what is left can still be proven. Changes of a
+// Period are no events.
 type Period struct {
 	Meta
 	ID       PeriodID  `json:"id"`
@@ -33,7 +34,7 @@ type Period struct {
 func (p *Period) key() PeriodID { return p.ID }
 func (p *Period) kind() Kind    { return KindPeriod }
 func (p *Period) spec() spec {
-	return spec{entries: []entry{Periods.entry(Number(p.Epoch), Number(p.From))}}
+	return spec{silent: true, entries: []entry{Periods.entry(Number(p.Epoch), Number(p.From))}}
 }
 
 // Subtrees calls fn for the largest complete subtrees that make up the leaves

@@ -36,14 +36,14 @@ func TestNewEpoch(t *testing.T) {
 		_, err := Append(tx, Event{Kind: EventDecision, Merchant: "m", Person: "p"}, "name")
 		return errors.Join(err, Ack(tx, "central", 1))
 	})
-	archive := func(id PeriodID, from, to uint64) {
-		write(t, l, m, func(tx *Tx) error { return Put(tx, &Period{ID: id, Epoch: 1, From: from, To: to}) })
-	}
-	archive(NewPeriodID(1, 1), 1, 1)
+	write(t, l, m, func(tx *Tx) error {
+		_, err := Append(tx, Event{Kind: EventSystem}, nil)
+		return errors.Join(err, Put(tx, &Period{ID: NewPeriodID(1, 1), Epoch: 1, From: 1, To: 1}))
+	})
 	if _, err := Prepare(m, anew); !errors.Is(err, ErrInvalid) {
 		t.Errorf("an event lies in no period: error %v, want ErrInvalid", err)
 	}
-	archive(NewPeriodID(1, 2), 2, 3) // that this period was put is event 3
+	write(t, l, m, func(tx *Tx) error { return Put(tx, &Period{ID: NewPeriodID(1, 2), Epoch: 1, From: 2, To: 2}) })
 	l, err := Prepare(m, anew)
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ type spec struct {
 	owned    bool       // must belong to one
 	person   PersonID   // whom it tells about, if anybody
 	entries  []entry    // its lines in the indexes
+	silent   bool       // its changes are no events, as it is about the journal itself
 }
 
 // value is the part of a record that needs no type parameters.
@@ -171,6 +172,9 @@ func (tx *Tx) remove(id string, rec value) error {
 }
 
 func (tx *Tx) appendChange(s spec, c Change) error {
+	if s.silent {
+		return nil
+	}
 	_, err := Append(tx, Event{Kind: EventChange, Merchant: s.merchant, Person: s.person, Change: &c}, nil)
 	return err
 }
