@@ -75,7 +75,7 @@ func runDoctor(ctx context.Context, t *terminal, args []string) error {
 	}
 	c := checkup{data: *box.data, packs: models.Root(*box.packs, t.getenv), devices: "/dev/video[0-9]*", now: time.Now()}
 	findings := []finding{
-		c.networks(ctx), jpegDecoder(), c.camera(), c.folder(), c.rest(), c.space(), c.clock(), c.daemon(),
+		c.networks(ctx), jpegDecoder(), c.camera(), c.folder(), c.rest(), c.recovery(), c.space(), c.clock(), c.daemon(),
 	}
 	if *asJSON {
 		err = printJSON(t.out, findings)
@@ -187,6 +187,19 @@ func (c checkup) rest() finding {
 		return finding{what, note, "encrypted, but " + ring.Source.Warning(), "cypherface key rotate --to file:PATH moves the key elsewhere"}
 	}
 	return finding{what, fine, "encrypted; the master key comes from outside: " + string(ring.Source), ""}
+}
+
+// recovery says whether a backup could bring the data back.
+func (c checkup) recovery() finding {
+	const what = "recovery"
+	p, err := seal.ReadRecovery(c.data)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return finding{what, note, "no recovery key: a lost disk or master key means lost data", "cypherface key recovery new, with the box stopped; then cypherface store backup"}
+	case err != nil:
+		return finding{what, broken, err.Error(), ""}
+	}
+	return finding{what, fine, "backups are sealed to the recovery key " + p.Fingerprint(), ""}
 }
 
 // Free space below which a box is in danger, and below which it is to be noted.

@@ -14,8 +14,8 @@ import (
 
 func keyCommand() command {
 	return command{
-		name: "key", args: "show|rotate [flags]",
-		summary: "the master key that protects the box's data",
+		name: "key", args: "show|rotate|recovery show|recovery new [flags]",
+		summary: "the keys that protect the box's data, and bring it back",
 		help: `Shows where the master key of a box is, or gives the box another one. The data
 itself is not written anew, only the keyring that the master key opens. A key
 that lay beside the data is destroyed. The box must be stopped for it; if it is
@@ -25,6 +25,15 @@ cut, the same command completes it.
   cypherface key rotate --to file:/media/usb/box.key
   cypherface key rotate --master-key file:/media/usb/box.key --to passphrase
   cypherface key rotate --to local
+
+Backups are sealed to the recovery key. The box keeps its public half; its other
+half is shown once, for paper or a file that you keep offline, and opens backups
+when the box is gone. Another one takes the place of the old only with --replace:
+older backups still need the old.
+
+  cypherface key recovery new
+  cypherface key recovery new --out /media/usb/recovery.key
+  cypherface key recovery show
 
 A key file is made with: head -c 32 /dev/urandom > FILE. Keep a copy of it in
 another place: without the key nobody reads the data any more. For the TPM of the
@@ -47,11 +56,21 @@ func runKey(_ context.Context, t *terminal, args []string) error {
 	fs, asJSON := keyCommand().flags(t)
 	box := addBoxFlags(fs, t)
 	to := fs.String("to", "", "rotate: `place` of the new key: local, file:PATH, passphrase or passphrase-fd:N")
+	out := fs.String("out", "", "recovery new: `file` to write the key to, readable by you alone, in place of the terminal")
+	replace := fs.Bool("replace", false, "recovery new: in place of the recovery key that there is")
 	words, err := parse(t, fs, args)
 	if err != nil {
 		return err
 	}
-	if len(words) != 1 || words[0] != "show" && words[0] != "rotate" || (words[0] == "rotate") != (*to != "") {
+	if len(words) == 2 && words[0] == "recovery" && *to == "" {
+		switch {
+		case words[1] == "new":
+			return box.newRecovery(t, *out, *replace, *asJSON)
+		case words[1] == "show" && *out == "" && !*replace:
+			return box.showRecovery(t, *asJSON)
+		}
+	}
+	if *out != "" || *replace || len(words) != 1 || words[0] != "show" && words[0] != "rotate" || (words[0] == "rotate") != (*to != "") {
 		fs.Usage()
 		return errUsage
 	}
@@ -109,6 +128,11 @@ func (f boxFlags) rotate(t *terminal, to string) (err error) {
 	if err != nil {
 		return err
 	}
+	return f.alone(func() error { return seal.Rotate(*f.data, old, next) })
+}
+
+// alone runs fn while nobody else has the stores open.
+func (f boxFlags) alone(fn func() error) error {
 	for _, env := range environments {
 		lock, err := bolt.Lock(bolt.Path(*f.data, env))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -118,7 +142,7 @@ func (f boxFlags) rotate(t *terminal, to string) (err error) {
 		}
 		defer func(lock io.Closer) { lock.Close() }(lock) // nothing was written through it
 	}
-	return seal.Rotate(*f.data, old, next)
+	return fn()
 }
 
 // master says where the present master key is.

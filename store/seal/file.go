@@ -28,6 +28,7 @@ import (
 const (
 	family    = "cypherface keyring "
 	magic     = family + "1\n"
+	magic2    = family + "2\n" // with a recovery key, of which version 1 does not know
 	headLen   = 512
 	wrapLen   = 12 + keyLen + 16
 	publicLen = headLen - wrapLen
@@ -57,6 +58,7 @@ const (
 	generalSlot   slotKind = 1
 	personSlot    slotKind = 2
 	forgottenSlot slotKind = 3 // has no key any more
+	recoverySlot  slotKind = 4 // of the recovery key: half of its public half's hash, and its author's secret
 )
 
 // parseHeader reads the public part, which nobody has vouched for yet.
@@ -69,7 +71,7 @@ func parseHeader(file []byte) (header, error) {
 	switch {
 	case !strings.HasPrefix(line, family):
 		return h, fmt.Errorf("%w: not a keyring", store.ErrForeign)
-	case line+"\n" != magic:
+	case line+"\n" != magic && line+"\n" != magic2:
 		if v, err := strconv.ParseUint(line[len(family):], 10, 16); err == nil {
 			return h, fmt.Errorf("%w: keyring of version %d", store.ErrNewer, v)
 		}
@@ -94,8 +96,13 @@ func isID(s string) bool {
 	return err == nil && len(b) == 8
 }
 
-// formatHead makes the head of a file.
-func formatHead(h header, wrapping, file *key) ([]byte, error) {
+// formatHead makes the head of a file for slots.
+func formatHead(h header, wrapping, file *key, slots []slot) ([]byte, error) {
+	h.Slots = len(slots)
+	magic := magic
+	if slices.ContainsFunc(slots, func(s slot) bool { return s.kind == recoverySlot }) {
+		magic = magic2
+	}
 	public, err := json.Marshal(h)
 	if err != nil {
 		return nil, err
@@ -171,7 +178,7 @@ func parseSlot(b []byte) (s slot, err error) {
 	s.kind, s.id = slotKind(b[0]), keyID(binary.BigEndian.Uint64(b[1:]))
 	copy(s.tag[:], b[9:])
 	copy(s.key[:], b[25:])
-	if s.kind < generalSlot || s.kind > forgottenSlot || s.id == 0 {
+	if s.kind < generalSlot || s.kind > recoverySlot || s.id == 0 {
 		return s, fmt.Errorf("kind %d, id %d", s.kind, s.id)
 	}
 	return s, nil

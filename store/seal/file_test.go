@@ -145,7 +145,7 @@ func TestBrokenInTheMiddle(t *testing.T) {
 
 func TestNewerKeyring(t *testing.T) {
 	_, file := written(t)
-	newer := bytes.Replace(file, []byte("keyring 1"), []byte("keyring 2"), 1)
+	newer := bytes.Replace(file, []byte("keyring 1"), []byte("keyring 3"), 1)
 	if _, err := parseHeader(newer); !errors.Is(err, store.ErrNewer) {
 		t.Errorf("error %v, want ErrNewer", err)
 	}

@@ -117,6 +117,8 @@ func (r *Ring) adopt(c *content) error {
 			r.keys[s.id], r.people[s.tag] = s.key, s.id
 		case forgottenSlot:
 			r.gone[s.id] = s.tag
+		case recoverySlot:
+			r.recovery = &recoverySecret{s.tag, s.key}
 		}
 	}
 	if r.general == 0 {

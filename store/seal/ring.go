@@ -44,13 +44,14 @@ type Ring struct {
 	slots    int // in the file; 0 before it is first written
 	stale    bool
 
-	mu      sync.RWMutex // protects the fields below
-	keys    map[keyID]key
-	people  map[store.PersonTag]keyID
-	gone    map[keyID]store.PersonTag
-	pending []slot // not in the file yet
-	current segment
-	sealed  uint64 // values in the current segment
+	mu       sync.RWMutex // protects the fields below
+	keys     map[keyID]key
+	people   map[store.PersonTag]keyID
+	gone     map[keyID]store.PersonTag
+	pending  []slot          // not in the file yet
+	recovery *recoverySecret // nil: none
+	current  segment
+	sealed   uint64 // values in the current segment
 }
 
 var _ store.Keyring = (*Ring)(nil)
@@ -79,6 +80,7 @@ func (r *Ring) begin() (err error) {
 	}
 	r.keys, r.people = map[keyID]key{}, map[store.PersonTag]keyID{}
 	r.general, r.generalKey = r.newID(), newKey()
+	r.inherit()
 	r.stale = true
 	return nil
 }
@@ -230,9 +232,8 @@ func (r *Ring) rewrite() error {
 		return err
 	}
 	slots, pending := r.all()
-	file, h := newKey(), r.header
-	h.Slots = len(slots)
-	b, err := formatHead(h, &r.wrapping, &file)
+	file := newKey()
+	b, err := formatHead(r.header, &r.wrapping, &file, slots)
 	if err != nil {
 		return err
 	}
@@ -246,7 +247,7 @@ func (r *Ring) rewrite() error {
 			return err
 		}
 	}
-	r.header, r.file, r.slots, r.stale = h, file, len(slots), false
+	r.file, r.slots, r.stale = file, len(slots), false
 	r.written(pending)
 	return nil
 }
@@ -256,8 +257,11 @@ func (r *Ring) rewrite() error {
 func (r *Ring) all() (slots []slot, pending int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	slots = make([]slot, 0, 1+len(r.people)+len(r.gone))
+	slots = make([]slot, 0, 2+len(r.people)+len(r.gone))
 	slots = append(slots, slot{kind: generalSlot, id: r.general, key: r.generalKey})
+	if r.recovery != nil {
+		slots = append(slots, slot{recoverySlot, r.general, r.recovery.tag, r.recovery.author})
+	}
 	for tag, id := range r.people {
 		slots = append(slots, slot{personSlot, id, tag, r.keys[id]})
 	}

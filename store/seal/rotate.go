@@ -22,16 +22,9 @@ func Rotate(dir string, from, to *Master) error {
 }
 
 func rotate(dir string, from, to *Master, d disk) error {
-	var rings []*Ring
-	for _, env := range []store.Environment{store.Sandbox, store.Production} {
-		r, err := openEither(dir, env, from, to)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		} else if err != nil {
-			return fmt.Errorf("rotate master key: %w", err)
-		}
-		r.disk = d
-		rings = append(rings, r)
+	rings, err := openAll(dir, from, to, d)
+	if err != nil {
+		return fmt.Errorf("rotate master key: %w", err)
 	}
 	for _, r := range rings {
 		if err := r.rewrap(to); err != nil {
@@ -42,6 +35,21 @@ func rotate(dir string, from, to *Master, d disk) error {
 		return fmt.Errorf("rotate master key: %w", err)
 	}
 	return nil
+}
+
+// openAll opens the keyrings below a data folder.
+func openAll(dir string, from, to *Master, d disk) (rings []*Ring, err error) {
+	for _, env := range []store.Environment{store.Sandbox, store.Production} {
+		r, err := openEither(dir, env, from, to)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		r.disk = d
+		rings = append(rings, r)
+	}
+	return rings, nil
 }
 
 // openEither opens a keyring with the key it should still have, or with the one

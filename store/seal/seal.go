@@ -69,6 +69,7 @@ const (
 	labelBlind   = "cypherface blind 1"
 	labelWrap    = "cypherface wrap 1"
 	labelMaster  = "cypherface master id 1"
+	labelAuthor  = "cypherface author 1"
 )
 
 type key [keyLen]byte
