@@ -85,17 +85,27 @@ func Path(dir string, env store.Environment) string {
 
 // Store is a store in a bbolt file.
 type Store struct {
-	db     *bbolt.DB
+	path   string
+	noSync bool
 	layout *store.Layout
 	log    *slog.Logger
 
+	at sync.RWMutex // protects db, which Compact replaces on the writer's goroutine
+	db *bbolt.DB
+
 	queue   chan *request
+	still   chan func()           // to be run between two groups
 	stopped chan struct{}         // closed when the writer has ended
 	failed  atomic.Pointer[error] // why changes are refused since; set by the writer
 	stuck   error                 // bbolt holds its lock for ever; the writer's until stopped
 
-	mu     sync.RWMutex // protects closed and, against Close, sending to queue
+	mu     sync.RWMutex // protects closed and, against Close, sending to queue and adding to jobs
 	closed bool
+
+	compacting sync.Mutex
+	changed    changes
+	jobs       sync.WaitGroup // what Close waits for, besides the writer
+	step       func(string)   // told of each step of Compact before it is taken; nil outside of tests
 
 	watchers watchers
 }
@@ -137,7 +147,7 @@ func (s *Store) View(ctx context.Context, fn func(*store.Tx) error) (err error) 
 // under way when stop is called may end after it.
 func (s *Store) Watch(fn func(store.Commit)) (stop func()) { return s.watchers.add(fn) }
 
-// Close waits for Updates and Views that are under way.
+// Close waits for Updates and Views that are under way, and ends a Compact.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -149,6 +159,7 @@ func (s *Store) Close() error {
 	close(s.queue)
 	s.mu.Unlock()
 	<-s.stopped
+	s.jobs.Wait()
 	if s.stuck != nil {
 		return fmt.Errorf("close store: %w", s.stuck)
 	}
@@ -158,9 +169,11 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// begin starts a bbolt transaction.
+// begin starts a bbolt transaction. Whoever has begun keeps his file.
 func (s *Store) begin(writable bool) (tx *bbolt.Tx, err error) {
 	defer guard(&err)
+	s.at.RLock()
+	defer s.at.RUnlock()
 	tx, err = s.db.Begin(writable)
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return nil, store.ErrClosed

@@ -41,16 +41,18 @@ func (s *Store) copyTo(ctx context.Context, path string) (err error) {
 		return err
 	}
 	defer from.Rollback()
-	return whole(path, func(draft string) error { return pack(ctx, from, draft) })
+	return whole(path, func(draft string) error {
+		return pack(from, draft, func(int64) error { return ctx.Err() })
+	})
 }
 
 // pack makes a file of all that can be reached in from, and no larger than that.
-func pack(ctx context.Context, from *bbolt.Tx, path string) error {
+func pack(from *bbolt.Tx, path string, each func(done int64) error) error {
 	to, err := openFile(path, Options{NoSync: true})
 	if err != nil {
 		return err
 	}
-	err = copyAll(ctx, from, to)
+	err = copyAll(from, to, each)
 	size := reach(to)
 	if err := errors.Join(err, to.Close()); err != nil {
 		return err
@@ -80,7 +82,7 @@ func whole(path string, write func(draft string) error) error {
 		return err
 	}
 	defer dir.Close()
-	draft := path + ".new"
+	draft := path + draftSuffix
 	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -95,8 +97,9 @@ func whole(path string, write func(draft string) error) error {
 }
 
 // copyAll copies all that can be reached in from, in the order of the keys, in
-// transactions of a portion each.
-func copyAll(ctx context.Context, from *bbolt.Tx, to *bbolt.DB) (err error) {
+// transactions of a portion each, between which it calls each with the bytes that
+// were copied. An error of that ends it.
+func copyAll(from *bbolt.Tx, to *bbolt.DB, each func(done int64) error) error {
 	source := &kv{tx: from}
 	buckets, err := source.Buckets()
 	if err != nil {
@@ -104,28 +107,27 @@ func copyAll(ctx context.Context, from *bbolt.Tx, to *bbolt.DB) (err error) {
 	}
 	w := &packer{db: to}
 	defer w.rollback()
+	done := int64(0)
 	for _, bucket := range buckets {
 		err := source.Scan(bucket, store.Range{}, func(k, v []byte) (bool, error) {
 			if v == nil {
 				return false, fmt.Errorf("%w: a bucket lies within %s", store.ErrDamaged, bucket)
 			}
-			if err := w.put(bucket, k, v); err != nil || w.size < portion {
+			if err := w.change(bucket, k, v); err != nil || w.size < portion {
 				return true, err
 			}
-			if err := ctx.Err(); err != nil {
-				return false, err
-			}
-			return true, w.commit()
+			done += int64(w.size)
+			return true, errors.Join(w.commit(), each(done))
 		})
 		if err != nil {
 			return err
 		}
 	}
-	return w.commit()
+	return errors.Join(w.commit(), each(done))
 }
 
-// packer fills a bbolt file that nobody else knows yet, by keys that come in
-// ascending order.
+// packer fills a bbolt file that nobody else knows yet. Keys that come in
+// ascending order lie packed.
 type packer struct {
 	db   *bbolt.DB
 	tx   *bbolt.Tx // nil between transactions
@@ -134,7 +136,8 @@ type packer struct {
 	size int // bytes put in the transaction
 }
 
-func (w *packer) put(bucket string, key, value []byte) (err error) {
+// change puts value, or deletes the key where it is nil.
+func (w *packer) change(bucket string, key, value []byte) (err error) {
 	if w.tx == nil {
 		if w.tx, err = w.db.Begin(true); err != nil {
 			return err
@@ -147,6 +150,9 @@ func (w *packer) put(bucket string, key, value []byte) (err error) {
 		w.name, w.in.FillPercent = bucket, 0.9
 	}
 	w.size += len(key) + len(value)
+	if value == nil {
+		return w.in.Delete(key)
+	}
 	return w.in.Put(key, value)
 }
 

@@ -23,6 +23,9 @@ func Lock(path string) (io.Closer, error) {
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		err = fmt.Errorf("%w: %s holds it; stop that first", store.ErrLocked, holder(path))
 	}
+	if st, statErr := f.Stat(); err == nil && (statErr != nil || !leads(path, st)) {
+		err = fmt.Errorf("%w: it is being compacted", store.ErrLocked)
+	}
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("lock store %s: %w", path, err)

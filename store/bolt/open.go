@@ -46,8 +46,11 @@ func open(path string, opt Options) (_ *Store, err error) {
 		}
 	}
 	s := &Store{
+		path:    path,
+		noSync:  opt.NoSync,
 		log:     opt.Log,
 		queue:   make(chan *request, 1024),
+		still:   make(chan func()),
 		stopped: make(chan struct{}),
 	}
 	if s.log == nil {
@@ -60,6 +63,10 @@ func open(path string, opt Options) (_ *Store, err error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if err := sweep(path); err != nil {
+		s.db.Close()
+		return nil, fmt.Errorf("remove what a cut left: %w", err)
 	}
 	return s, nil
 }
@@ -78,9 +85,18 @@ func openWhole(path string, opt Options, fresh bool) (*bbolt.DB, *store.Layout, 
 	return db, l, nil
 }
 
+// errMoved says that the file was replaced while its lock was waited for.
+var errMoved = errors.New("the file was replaced meanwhile")
+
 // openFile opens a bbolt file and says in the operator's words why it cannot.
 func openFile(path string, opt Options) (*bbolt.DB, error) {
 	db, err := openMapped(path, opt, mapped)
+	for range 3 {
+		if !errors.Is(err, errMoved) {
+			break
+		}
+		db, err = openMapped(path, opt, mapped)
+	}
 	if errors.Is(err, syscall.ENOMEM) { // there is a limit on address space
 		db, err = openMapped(path, opt, 0)
 	}
@@ -102,7 +118,14 @@ func openFile(path string, opt Options) (*bbolt.DB, error) {
 // file is closed, which bbolt leaves undone when it panics, and so unlocked.
 func openMapped(path string, opt Options, space int) (db *bbolt.DB, err error) {
 	var file *os.File
+	var info fs.FileInfo
 	defer func() {
+		if info != nil && !leads(path, info) && !errors.Is(err, berrors.ErrTimeout) {
+			if err == nil {
+				db.Close()
+			}
+			err = errMoved // what it held is nobody's any more
+		}
 		if err != nil && file != nil {
 			file.Close()
 		}
@@ -120,10 +143,19 @@ func openMapped(path string, opt Options, space int) (db *bbolt.DB, err error) {
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: space,
 		OpenFile: func(name string, flag int, perm os.FileMode) (_ *os.File, err error) {
-			file, err = os.OpenFile(name, flag, perm)
+			if file, err = os.OpenFile(name, flag, perm); err == nil {
+				info, err = file.Stat()
+			}
 			return file, err
 		},
 	})
+}
+
+// leads reports whether path still leads to a file: one that Compact has replaced
+// is unlocked at last, and whoever waited for that has a file without a name.
+func leads(path string, file fs.FileInfo) bool {
+	named, err := os.Stat(path)
+	return err == nil && os.SameFile(named, file)
 }
 
 // prepare checks what is in the file, and brings it up to date.

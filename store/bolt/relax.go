@@ -2,7 +2,6 @@ package bolt
 
 import (
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,12 +17,8 @@ func (s *Store) Relax() (err error) {
 		return err
 	}
 	defer tx.Rollback()
-	st, err := os.Stat(s.db.Path())
-	if err != nil {
-		return fmt.Errorf("relax store: %w", err)
-	}
 	// The map is shared and read only: nothing in it can be lost.
-	_, _, errno := unix.Syscall(unix.SYS_MADVISE, s.db.Info().Data, uintptr(st.Size()), unix.MADV_DONTNEED)
+	_, _, errno := unix.Syscall(unix.SYS_MADVISE, tx.DB().Info().Data, uintptr(tx.Size()), unix.MADV_DONTNEED)
 	if errno != 0 {
 		return fmt.Errorf("relax store: %w", errno)
 	}

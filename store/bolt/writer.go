@@ -109,22 +109,36 @@ func (s *Store) run(r *request, b *batch, cause store.Cause, fn func(*store.Tx) 
 func (s *Store) write() {
 	defer close(s.stopped)
 	debug.SetPanicOnFault(true) // commits read the map as well; guard has the panics
-	for r := range s.queue {
-		if err := s.refused(); err != nil {
-			r.done <- err
-			continue
-		}
-		group, err := s.group(r)
-		for _, r := range group {
-			if err == nil && len(r.events) > 0 {
-				s.watchers.call(store.Commit{Events: r.events})
+	for {
+		select {
+		case r, more := <-s.queue:
+			if !more {
+				return
 			}
-			fate := err
-			if fate == nil {
-				fate = s.forget(r.erased)
-			}
-			r.done <- fate
+			s.serve(r)
+		case fn := <-s.still:
+			fn()
 		}
+	}
+}
+
+// serve lets a request and those who wait behind it have their turns, and tells
+// them their fate.
+func (s *Store) serve(r *request) {
+	if err := s.refused(); err != nil {
+		r.done <- err
+		return
+	}
+	group, err := s.group(r)
+	for _, r := range group {
+		if err == nil && len(r.events) > 0 {
+			s.watchers.call(store.Commit{Events: r.events})
+		}
+		fate := err
+		if fate == nil {
+			fate = s.forget(r.erased)
+		}
+		r.done <- fate
 	}
 }
 
@@ -166,6 +180,7 @@ func (s *Store) group(first *request) (group []*request, err error) {
 		if err = s.layout.Sync(); err != nil { // nothing is written yet
 			err = fmt.Errorf("%w: %w", store.ErrCommit, err)
 		} else if err = commit(b); err == nil {
+			s.changed.note(b.undo)
 			return group, nil
 		} else {
 			err = s.fail(err)
