@@ -134,7 +134,7 @@ func (s *Store) copyInto(ctx context.Context, to *bbolt.DB, progress func(done, 
 
 // pace is called for each portion that was copied.
 func (s *Store) pace(ctx context.Context, from *bbolt.Tx, progress func(done, total int64)) func(int64) error {
-	total := from.Size()
+	total := from.Size() - int64(from.DB().Stats().FreePageN*from.DB().Info().PageSize)
 	return func(done int64) error {
 		s.reached("portion")
 		if progress != nil {
@@ -240,7 +240,8 @@ func (s *Store) swap(to *bbolt.DB) (*remains, error) {
 	s.at.Unlock()
 	s.reached("sync directory")
 	if err := dir.Sync(); err != nil {
-		return left, s.fail(err) // either of the two may be there after a cut
+		left.keep = true // a cut may still bring its name back
+		return left, s.fail(err)
 	}
 	return left, nil
 }
@@ -250,12 +251,16 @@ type remains struct {
 	db   *bbolt.DB
 	file *os.File // to be overwritten through
 	path string   // its last name
+	keep bool     // leave it for sweep
 }
 
 // erase overwrites the file when the last View of it has ended.
 func (r *remains) erase(s *Store) error {
 	s.reached("close")
 	err := r.db.Close()
+	if r.keep {
+		return errors.Join(err, r.file.Close())
+	}
 	s.reached("overwrite")
 	err = errors.Join(err, blank(r.file), r.file.Close())
 	s.reached("remove")

@@ -83,12 +83,11 @@ func whole(path string, write func(draft string) error) error {
 	}
 	defer dir.Close()
 	draft := path + draftSuffix
-	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := discard(draft); err != nil {
 		return err
 	}
 	if err := write(draft); err != nil {
-		os.Remove(draft)
-		return err
+		return errors.Join(err, discard(draft))
 	}
 	if err := os.Rename(draft, path); err != nil {
 		return err
@@ -123,6 +122,7 @@ func copyAll(from *bbolt.Tx, to *bbolt.DB, each func(done int64) error) error {
 			return err
 		}
 	}
+	done += int64(w.size)
 	return errors.Join(w.commit(), each(done))
 }
 
