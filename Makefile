@@ -13,7 +13,7 @@ QEMU          := qemu-aarch64-static -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PAT
 export MODEL_SOURCES
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build run test race check cross test-arm64 fuzz leak bench accuracy install clean
+.PHONY: help setup build run test race check cross test-arm64 fuzz leak faults bench accuracy install clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1|/' | column -t -s '|'
@@ -58,6 +58,9 @@ fuzz: setup ## each fuzz target for FUZZTIME (10s)
 
 leak: setup ## 10,000 loads and 100,000 inferences under the eye of RSS
 	$(GO) test -run Leak -count=1 -v -timeout 60m ./engine/tflite -args -leak
+
+faults: setup ## the table of camera faults of docs/reliability.md (root, FUSE)
+	$(GO) test -count=1 -v -run TestFaults ./camera/v4l2 | sed -n 's/.*go:[0-9]*: |/|/p' | sort
 
 bench: build ## what each stage costs, in one run
 	bin/cypherface bench

@@ -114,7 +114,7 @@ func TestImportsGoDown(t *testing.T) {
 func TestConformanceSuitesStayInTests(t *testing.T) {
 	for _, s := range sources(t) {
 		for _, imp := range s.imports {
-			if !s.test && (strings.HasSuffix(imp, "/storetest") || strings.HasSuffix(imp, "/cameratest")) {
+			if !s.test && (strings.HasSuffix(imp, "/storetest") || strings.HasSuffix(imp, "/cameratest") || strings.HasSuffix(imp, "/fusecam")) {
 				t.Errorf("%s imports %s outside a test", s.file, imp)
 			}
 		}

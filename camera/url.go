@@ -56,10 +56,11 @@ type Params struct {
 	Width, Height int    // size=1280x720, pixels
 	FPS           int    // fps=30, frames a second
 	Format        string // format=mjpg, "mjpg" or "yuyv"
+	ID            string // id=NAME, what a device is called wherever it is plugged in
 }
 
 // ParseParams reads the query of u. A parameter that is not in allowed
-// ("size", "fps", "format"), stands there twice or has no usable value is an
+// ("size", "fps", "format", "id"), stands there twice or has no usable value is an
 // ErrURL with a hint.
 func ParseParams(u *url.URL, allowed ...string) (Params, error) {
 	var p Params
@@ -97,6 +98,10 @@ func (p *Params) set(name, value string) (hint string) {
 	case "format":
 		if p.Format = value; value != "mjpg" && value != "yuyv" {
 			return "formats are mjpg and yuyv"
+		}
+	case "id":
+		if p.ID = value; value == "" {
+			return "write id=NAME; cypherface camera list shows the names"
 		}
 	}
 	return ""

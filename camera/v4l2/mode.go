@@ -24,6 +24,8 @@ var (
 	formatJPEG = fourCC("JPEG")
 )
 
+var errFormat = errors.New("no usable format")
+
 // mode is what the device was asked for.
 type mode struct {
 	format webcam.PixelFormat
@@ -61,7 +63,7 @@ func negotiate(dev configurable, wish camera.Params) (mode, error) {
 	}
 	if got != m.format {
 		if m.format = got; got != formatYUYV && got != formatMJPG && got != formatJPEG {
-			return m, fmt.Errorf("device insists on format %s; YUYV and MJPG work", formatName(got))
+			return m, fmt.Errorf("%w: the device insists on %s; YUYV and MJPG work", errFormat, formatName(got))
 		}
 	}
 	fps := 30
@@ -104,7 +106,7 @@ func choose(dev configurable, wish camera.Params) (mode, error) {
 	for _, f := range slices.Sorted(maps.Keys(has)) {
 		names = append(names, formatName(f))
 	}
-	return best, fmt.Errorf("no usable format: device has %s", strings.Join(names, ", "))
+	return best, fmt.Errorf("%w: the device has %s", errFormat, strings.Join(names, ", "))
 }
 
 // preference lists the formats to try. Up to VGA raw frames fit through USB 2

@@ -74,7 +74,7 @@ func TestNegotiate(t *testing.T) {
 		{"lists no sizes", formats{formatYUYV: nil}, 0, camera.Params{Width: 800, Height: 600}, "800x600 YUYV"},
 		{"lists an empty range", formats{formatYUYV: {{}}}, 0, camera.Params{}, "1280x720 YUYV"},
 		{"driver's own choice", usual, formatYUYV, camera.Params{}, "1280x720 YUYV"},
-		{"driver's useless choice", usual, grey, camera.Params{}, "insists on format GREY"},
+		{"driver's useless choice", usual, grey, camera.Params{}, "insists on GREY"},
 		{"useless formats", formats{grey: nil}, 0, camera.Params{}, "device has GREY"},
 		{"metadata node", formats{}, 0, camera.Params{}, "not a capture device"},
 		{"refused", formats{formatYUYV: nil}, 0, camera.Params{Width: 13, Height: 10}, "busy"},

@@ -21,8 +21,9 @@ const (
 )
 
 var (
-	errStalled = errors.New("no frame for 5 seconds")
-	errDamaged = errors.New("only damaged frames")
+	errStalled  = errors.New("no frame for 5 seconds")
+	errDamaged  = errors.New("only damaged frames")
+	errNonsense = errors.New("driver answers nonsense")
 )
 
 // streaming is the part of webcam.Webcam that a source reads with.
@@ -47,6 +48,7 @@ type source struct {
 	img       *image.YCbCr
 	seq       uint64
 	damaged   uint64
+	bad       int // damaged frames since the last good one
 	closeOnce sync.Once
 	closeErr  error
 
@@ -74,20 +76,20 @@ func newSource(name string, dev streaming, m mode) *source {
 
 // Next waits for a frame and decodes it.
 func (s *source) Next(ctx context.Context) (camera.Frame, error) {
-	for bad := 0; ; {
+	for {
 		if err := s.take(ctx); err != nil {
 			return camera.Frame{}, err
 		}
 		img, err := s.decode(s.reading.data)
 		if err == nil {
-			s.img = img
+			s.img, s.bad = img, 0
 			s.seq++
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return camera.Frame{Image: img, Time: s.reading.time, Seq: s.seq, Dropped: s.dropped + s.damaged}, nil
 		}
 		s.damaged++
-		if bad++; bad == maxDamaged {
+		if s.bad++; s.bad >= maxDamaged {
 			return camera.Frame{}, &camera.Fault{Op: "read", Subject: s.name, Err: fmt.Errorf("%w: %w", errDamaged, err),
 				Hint: "try another cable or port, or a smaller size"}
 		}
@@ -190,7 +192,7 @@ func (s *source) grab(into *raw) (ok bool, err error) {
 	// package index out of range.
 	defer func() {
 		if r := recover(); r != nil {
-			ok, err = false, fmt.Errorf("driver answers nonsense: %v", r)
+			ok, err = false, fmt.Errorf("%w: %v", errNonsense, r)
 		}
 	}()
 	if err := s.dev.WaitForFrame(1); err != nil {

@@ -4,6 +4,10 @@
 //	cam, err := camera.Open(ctx, "v4l2:/dev/video0?size=1280x720&format=mjpg&fps=30",
 //		camera.Options{Drivers: map[string]camera.Driver{"v4l2": v4l2.Open}})
 //
+// A device is named by its file, or by what stays when the numbers change (bus
+// info, product name, USB serial, name in /dev/v4l/by-id): v4l2:?id=NAME looks it
+// up at each opening, and List tells the names.
+//
 // Size, format and rate are wishes: the nearest that the device lists is used,
 // and each frame has the size it really came with. Without wishes it asks for
 // 1280×720 at 30 frames a second, compressed (MJPG) where the device can, since
@@ -16,6 +20,7 @@
 package v4l2
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +41,7 @@ const buffers = 4
 
 // Open opens the device that u names and starts it.
 func Open(_ context.Context, u *url.URL) (camera.Source, error) {
-	wish, err := camera.ParseParams(u, "size", "fps", "format")
+	wish, err := camera.ParseParams(u, "size", "fps", "format", "id")
 	if err != nil {
 		return nil, err
 	}
@@ -44,9 +49,13 @@ func Open(_ context.Context, u *url.URL) (camera.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if path == "" {
-		path = "/dev/video0"
+	if wish.ID != "" {
+		path, err = find(cmp.Or(path, "/dev"), wish.ID)
+		if err != nil {
+			return nil, &camera.Fault{Op: "open", Subject: u.Redacted(), Err: err, Hint: hint(err)}
+		}
 	}
+	path = cmp.Or(path, "/dev/video0")
 	src, err := start(path, wish)
 	if err != nil {
 		return nil, &camera.Fault{Op: "open", Subject: path, Err: err, Hint: hint(err)}
@@ -82,7 +91,7 @@ func start(path string, wish camera.Params) (camera.Source, error) {
 func hint(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "is the camera plugged in? ls /dev/video* lists what is there"
+		return "is the camera plugged in? cypherface camera list shows what is there"
 	case errors.Is(err, fs.ErrPermission):
 		return "the user that runs the box must be in group video"
 	case strings.Contains(err.Error(), "busy"): // StartStreaming drops the errno

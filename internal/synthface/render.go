@@ -42,30 +42,36 @@ const over = 2
 // render poses, lights and paints the scene, and develops the picture.
 func (st *studio) render(s Scene, subjects []Subject) Shot {
 	s = s.normal()
+	light, faces := st.paint(&s, subjects)
+	return Shot{develop(light, &s, st.tone), faces}
+}
+
+// paint poses and lights the scene, s in its normal form. The light is lent
+// until the next call.
+func (st *studio) paint(s *Scene, subjects []Subject) (light []vec, faces []Keypoints) {
 	l := s.lens()
 	lamp := s.Light.lamp()
 	var parts []*posed
-	shot := Shot{Faces: make([]Keypoints, len(subjects))}
+	faces = make([]Keypoints, len(subjects))
 	for i := range subjects {
 		sub := subjects[i]
 		if sub.Pose.Distance == 0 {
 			sub.Pose.Distance = 60
 		}
 		placed, truth := sub.place(l)
-		shot.Faces[i] = truth
+		faces[i] = truth
 		head := vec{sub.Pose.X, sub.Pose.Y - 2, -sub.Pose.Distance}
 		st.shadow.cast(placed, head, lamp.dir)
 		parts = append(parts, placed...)
 	}
-	st.backdrop(&s, l, &lamp)
-	st.draw(parts, &s)
-	st.shadeAll(parts, &s, l, &lamp)
-	light := st.light
+	st.backdrop(s, l, &lamp)
+	st.draw(parts, s)
+	st.shadeAll(parts, s, l, &lamp)
+	light = st.light
 	if s.Blur > 0 {
 		light = lensBlur(light, s.Width, s.Height, s.Blur)
 	}
-	shot.Image = develop(light, &s, st.tone)
-	return shot
+	return light, faces
 }
 
 // normal fills in the documented zero values.
