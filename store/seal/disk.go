@@ -182,6 +182,42 @@ func (d *disk) extendFile(f *os.File, size int64, content []byte) error {
 	return err
 }
 
+// append writes at the end of a file of lines, behind what a cut may have left
+// there, and makes the file if there is none.
+func (d *disk) append(path string, lines []byte) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if size := st.Size(); size > 0 {
+		var last [1]byte
+		if _, err := f.ReadAt(last[:], size-1); err != nil {
+			return err
+		}
+		if last[0] != '\n' {
+			lines = append([]byte{'\n'}, lines...)
+		}
+	}
+	if d.step != nil {
+		if err := d.at("append " + filepath.Base(path)); err != nil {
+			_, _ = f.Write(lines[:len(lines)/2])
+			return err
+		}
+	}
+	if _, err := f.Write(lines); err != nil {
+		return err
+	}
+	if err := d.sync(f); err != nil {
+		return err
+	}
+	return d.syncDir(path)
+}
+
 func (d *disk) blank(f *os.File) error {
 	st, err := f.Stat()
 	if err != nil {

@@ -219,26 +219,34 @@ func (m *Master) wrap() (header, key, error) {
 
 // unwrap opens the head of a keyring.
 func (m *Master) unwrap(head []byte, h *header) (wrapping, file key, err error) {
+	k, err := m.find(h)
+	if err != nil {
+		return wrapping, file, err
+	}
+	wrapping = k.extract(labelWrap)
+	file, ok := unwrap(head, &wrapping)
+	if !ok {
+		return wrapping, file, errHead
+	}
+	return wrapping, file, nil
+}
+
+// find returns the master key that a keyring is wrapped with.
+func (m *Master) find(h *header) (key, error) {
 	keys := m.keys
 	if m.ask != nil && h.KDF != nil {
 		k, err := m.derive(h.KDF, false)
 		if err != nil {
-			return wrapping, file, err
+			return key{}, err
 		}
 		keys = []key{k}
 	}
 	for _, k := range keys {
-		if k.id() != h.Master {
-			continue
+		if k.id() == h.Master {
+			return k, nil
 		}
-		wrapping = k.extract(labelWrap)
-		file, ok := unwrap(head, &wrapping)
-		if !ok {
-			return wrapping, file, errHead
-		}
-		return wrapping, file, nil
 	}
-	return wrapping, file, m.mismatch(h)
+	return key{}, m.mismatch(h)
 }
 
 // mismatch says why no key fits, and what to do.

@@ -16,6 +16,9 @@ type Options struct {
 	MustExist bool
 	// NoSync gives durability up for speed; for tests.
 	NoSync bool
+	// Erasures is the path of the erasure log; empty: beside the folder of the
+	// keyring, see ErasuresPath.
+	Erasures string
 	// Log is told of damage that was mended; nil discards it.
 	Log *slog.Logger
 }
@@ -29,6 +32,7 @@ func Path(dir string, env store.Environment) string {
 // has it open is for the store to see to, whose lock stands for both.
 type Ring struct {
 	path       string
+	log        string // path of the erasure log; empty: none is kept
 	general    keyID
 	generalKey key
 	blind      key
@@ -62,15 +66,26 @@ var _ store.Keyring = (*Ring)(nil)
 // key is missing or another, store.ErrDamaged, ErrForeign or ErrNewer where that
 // is the reason; the file is then as it was.
 func Open(path string, m *Master, opt Options) (*Ring, error) {
-	r := &Ring{
-		path: path, disk: disk{noSync: opt.NoSync}, master: m,
-		gone: map[keyID]store.PersonTag{}, current: segment(randomNumber()),
+	r := emptyRing(path, m, opt)
+	err := r.load(opt)
+	if err == nil {
+		r.blind = r.generalKey.derive(labelBlind)
+		err = r.remember()
 	}
-	if err := r.load(opt); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("open keyring %s: %w", path, err)
 	}
-	r.blind = r.generalKey.derive(labelBlind)
 	return r, nil
+}
+
+func emptyRing(path string, m *Master, opt Options) *Ring {
+	if opt.Erasures == "" {
+		opt.Erasures = filepath.Dir(path) + logSuffix
+	}
+	return &Ring{
+		path: path, log: opt.Erasures, disk: disk{noSync: opt.NoSync}, master: m,
+		gone: map[keyID]store.PersonTag{}, current: segment(randomNumber()),
+	}
 }
 
 // begin makes a new keyring.
@@ -207,18 +222,20 @@ func (r *Ring) written(n int) {
 func (r *Ring) Forget(people ...store.PersonTag) error {
 	r.writing.Lock()
 	defer r.writing.Unlock()
+	var erased []store.PersonTag
 	r.mu.Lock()
 	for _, tag := range people {
-		if id, ok := r.people[tag]; ok {
-			delete(r.people, tag)
-			delete(r.keys, id)
-			r.gone[id] = tag
-			r.stale = true
+		if _, ok := r.people[tag]; ok {
+			r.lose(tag)
+			erased = append(erased, tag)
 		}
 	}
 	r.mu.Unlock()
 	if !r.stale {
 		return nil
+	}
+	if err := r.note(erased...); err != nil {
+		return err
 	}
 	if err := r.rewrite(); err != nil {
 		return fmt.Errorf("write keyring: %w", err)
@@ -247,8 +264,12 @@ func (r *Ring) rewrite() error {
 			return err
 		}
 	}
+	first := r.slots == 0
 	r.file, r.slots, r.stale = file, len(slots), false
 	r.written(pending)
+	if first {
+		return r.note(begun)
+	}
 	return nil
 }
 

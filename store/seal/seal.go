@@ -65,11 +65,13 @@ const (
 
 // Labels of the keys that are derived, so that each has one use.
 const (
-	labelSegment = "cypherface segment 1:"
-	labelBlind   = "cypherface blind 1"
-	labelWrap    = "cypherface wrap 1"
-	labelMaster  = "cypherface master id 1"
-	labelAuthor  = "cypherface author 1"
+	labelSegment  = "cypherface segment 1:"
+	labelBlind    = "cypherface blind 1"
+	labelWrap     = "cypherface wrap 1"
+	labelMaster   = "cypherface master id 1"
+	labelAuthor   = "cypherface author 1"
+	labelErasures = "cypherface erasures 1"
+	labelEnvelope = "cypherface envelope 1"
 )
 
 type key [keyLen]byte
