@@ -28,7 +28,7 @@ var errNoCamera = errors.New("no camera found")
 // stand-in for it any more: a cable that falls out must show as a fault, not
 // as demo people at the door.
 func (a *auto) open(ctx context.Context, u *url.URL) (Source, error) {
-	if _, err := ParseParams(u, "size", "fps", "format"); err != nil {
+	if _, err := ParseParams(u, "size", "fps", "format", "exposure", "gain", "focus", "powerline"); err != nil {
 		return nil, err
 	}
 	if p, err := Path(u); err != nil || p != "" {

@@ -6,10 +6,19 @@
 //	demo:                                               whatever demo driver the caller hands in
 //	auto:                                               the first usable webcam, else the demo
 //
+// Every camera takes, beside the parameters of its driver,
+//
+//	rotate=90        degrees clockwise: 90, 180, 270     mirror=1     left to right
+//	roi=25,0,50,100  left, top, width, height in percent: the only part that is looked at
+//	zoom=face        looks closer at the face that a reader follows, see [Follower]
+//
 // [Open] returns a [Camera], a [Source] that survives its device: when the
 // device fails it says so in [Camera.State], closes it, and looks for it again
 // with growing pauses, while [Camera.Next] waits. Only a wrong URL is an error
 // of Open. [Share] lets several readers have the same frames.
+//
+// A driver says what it could not do of what was asked in [State.Notes]: a
+// parameter is never ignored in silence.
 //
 // Frames stay in Y'CbCr as the device gave them (no conversion of range or
 // matrix), because that is what the engine reads. The newest frame wins:
@@ -35,7 +44,8 @@ import (
 // Frame is one picture of a camera.
 type Frame struct {
 	// Image is the picture in full; its size and subsampling may change from
-	// frame to frame. It is valid until the next call of Next or Close.
+	// frame to frame, and its bounds need not begin at the origin: a part keeps its
+	// place in the whole. It is valid until the next call of Next or Close.
 	Image *image.YCbCr
 	// Time is when the frame arrived.
 	Time time.Time
@@ -111,7 +121,11 @@ func Open(ctx context.Context, rawURL string, opt Options) (*Camera, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newCamera(ctx, u, driver, opt)
+	view, u, err := takeView(u)
+	if err != nil {
+		return nil, err
+	}
+	return newCamera(ctx, u, driver, view, opt)
 }
 
 // driverOf finds the driver of u's scheme.

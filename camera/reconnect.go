@@ -38,12 +38,17 @@ type State struct {
 	Faults  uint64    // how often the device was lost or could not be opened
 	Frames  uint64    // handed out
 	Dropped uint64    // see Frame.Dropped
+	Notes   []string  // what the device cannot do of what the URL asks
 }
+
+// noted is a Source that could not do all that was asked of it.
+type noted interface{ Notes() []string }
 
 // Camera is a Source that outlives its device. Make one with Open.
 type Camera struct {
 	url     *url.URL
 	driver  Driver
+	view    *view
 	log     *slog.Logger
 	changed func(State)
 	life    context.Context // ends at Close
@@ -55,15 +60,21 @@ type Camera struct {
 	pause   time.Duration
 	dropped uint64 // by the devices that were closed
 
-	mu    sync.Mutex // protects state
-	state State
+	mu       sync.Mutex // protects the fields below
+	state    State
+	follower Follower // the device, where it is one
+	noted    noted    // the device, where it is one
+	subject  *Subject // what the view has not been told yet
 }
 
-var _ Source = (*Camera)(nil)
+var (
+	_ Source   = (*Camera)(nil)
+	_ Follower = (*Camera)(nil)
+)
 
 // newCamera makes the camera and tries the device once.
-func newCamera(ctx context.Context, u *url.URL, d Driver, opt Options) (*Camera, error) {
-	c := &Camera{url: u, driver: d, log: opt.Log, changed: opt.Changed}
+func newCamera(ctx context.Context, u *url.URL, d Driver, v *view, opt Options) (*Camera, error) {
+	c := &Camera{url: u, driver: d, view: v, log: opt.Log, changed: opt.Changed}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -125,7 +136,21 @@ func (c *Camera) Close() error {
 func (c *Camera) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state
+	s := c.state
+	if c.noted != nil {
+		s.Notes = c.noted.Notes()
+	}
+	return s
+}
+
+// Follow implements Follower: it turns the view and the device to a face.
+func (c *Camera) Follow(s Subject) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.subject = &s
+	if c.follower != nil {
+		c.follower.Follow(s)
+	}
 }
 
 // connect tries to open the device once.
@@ -142,6 +167,13 @@ func (c *Camera) connect(ctx context.Context) error {
 		device = s.String()
 	}
 	c.src, c.opened = src, time.Now()
+	c.mu.Lock()
+	c.follower, _ = src.(Follower)
+	c.noted, _ = src.(noted)
+	c.mu.Unlock()
+	for _, n := range c.State().Notes {
+		c.log.Warn("camera cannot do what its URL asks", "device", device, "note", n)
+	}
 	c.change(StatusStarting, device, nil)
 	return nil
 }
@@ -150,6 +182,9 @@ func (c *Camera) connect(ctx context.Context) error {
 func (c *Camera) lose(err error) {
 	c.src.Close()
 	c.src = nil
+	c.mu.Lock()
+	c.follower, c.noted = nil, nil
+	c.mu.Unlock()
 	c.dropped = c.State().Dropped
 	c.fail(err)
 }
@@ -172,7 +207,12 @@ func (c *Camera) deliver(f Frame) Frame {
 	c.state.Frames++
 	c.state.Dropped = c.dropped + f.Dropped
 	f.Seq, f.Dropped = c.state.Frames, c.state.Dropped
+	if c.subject != nil {
+		c.view.aim.see(c.subject.Box)
+		c.subject = nil
+	}
 	c.mu.Unlock()
+	f.Image = c.view.of(f.Image)
 	c.change(StatusLive, "", nil)
 	return f
 }

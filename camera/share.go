@@ -208,6 +208,13 @@ func (r *reader) take() (Frame, <-chan struct{}, error) {
 	return f, nil, nil
 }
 
+// Follow tells the source where the face is, where it wants to know.
+func (r *reader) Follow(s Subject) {
+	if f, ok := r.shared.src.(Follower); ok {
+		f.Follow(s)
+	}
+}
+
 // Close gives the frame back.
 func (r *reader) Close() error {
 	s := r.shared

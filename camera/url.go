@@ -57,10 +57,12 @@ type Params struct {
 	FPS           int    // fps=30, frames a second
 	Format        string // format=mjpg, "mjpg" or "yuyv"
 	ID            string // id=NAME, what a device is called wherever it is plugged in
+
+	Other map[string]string // what else the driver allows, unread
 }
 
 // ParseParams reads the query of u. A parameter that is not in allowed
-// ("size", "fps", "format", "id"), stands there twice or has no usable value is an
+// ("size", "fps", "format", "id", or words of the driver's own), stands there twice or has no usable value is an
 // ErrURL with a hint.
 func ParseParams(u *url.URL, allowed ...string) (Params, error) {
 	var p Params
@@ -72,14 +74,22 @@ func ParseParams(u *url.URL, allowed ...string) (Params, error) {
 		if !slices.Contains(allowed, name) {
 			return p, badURL(u, fmt.Sprintf("unknown parameter %q", name), allowedHint(u.Scheme, allowed))
 		}
-		if len(values) > 1 {
-			return p, badURL(u, fmt.Sprintf("parameter %q twice", name), "give it once")
-		}
-		if hint := p.set(name, values[0]); hint != "" {
-			return p, badURL(u, fmt.Sprintf("parameter %s=%q", name, values[0]), hint)
+		if err := set(u, name, values, p.set); err != nil {
+			return p, err
 		}
 	}
 	return p, nil
+}
+
+// set hands the one value of a parameter to whoever stores it, or returns a hint.
+func set(u *url.URL, name string, values []string, store func(name, value string) (hint string)) error {
+	if len(values) > 1 {
+		return badURL(u, fmt.Sprintf("parameter %q twice", name), "give it once")
+	}
+	if hint := store(name, values[0]); hint != "" {
+		return badURL(u, fmt.Sprintf("parameter %s=%q", name, values[0]), hint)
+	}
+	return nil
 }
 
 // set stores one parameter, or returns a hint why it cannot.
@@ -103,6 +113,11 @@ func (p *Params) set(name, value string) (hint string) {
 		if p.ID = value; value == "" {
 			return "write id=NAME; cypherface camera list shows the names"
 		}
+	default:
+		if p.Other == nil {
+			p.Other = map[string]string{}
+		}
+		p.Other[name] = value
 	}
 	return ""
 }
@@ -117,8 +132,5 @@ func within(s string, most int) int {
 }
 
 func allowedHint(scheme string, allowed []string) string {
-	if len(allowed) == 0 {
-		return scheme + ": takes no parameters"
-	}
-	return scheme + ": takes " + strings.Join(allowed, ", ")
+	return scheme + ": takes " + strings.Join(append(slices.Clone(allowed), viewParameters...), ", ")
 }

@@ -16,8 +16,12 @@ func Reuse(into *image.YCbCr, w, h int, ratio image.YCbCrSubsampleRatio) *image.
 	return image.NewYCbCr(image.Rect(0, 0, w, h), ratio)
 }
 
-// copyFrame copies src into the memory of into.
+// copyFrame copies src into the memory of into. A part of a larger picture keeps
+// its place in it.
 func copyFrame(into, src *image.YCbCr) *image.YCbCr {
+	if into != nil { // its place may be another than it was
+		into.Rect = into.Rect.Sub(into.Rect.Min)
+	}
 	into = Reuse(into, src.Rect.Dx(), src.Rect.Dy(), src.SubsampleRatio)
 	w, h := into.Rect.Dx(), into.Rect.Dy()
 	cw, ch := into.CStride, len(into.Cb)/into.CStride
@@ -25,6 +29,7 @@ func copyFrame(into, src *image.YCbCr) *image.YCbCr {
 	copyPlane(into.Y, into.YStride, src.Y[y:], src.YStride, w, h)
 	copyPlane(into.Cb, into.CStride, src.Cb[c:], src.CStride, cw, ch)
 	copyPlane(into.Cr, into.CStride, src.Cr[c:], src.CStride, cw, ch)
+	into.Rect = into.Rect.Add(src.Rect.Min)
 	return into
 }
 

@@ -118,6 +118,8 @@ func (c *controls) adapt(mean float64) {
 		return
 	}
 	c.auto = min(max(c.auto*math.Pow(middle/max(mean, .02), .8), .02), 32)
+	s := c.sensor() // to be read, as many webcams have it
+	c.values[Exposure], c.values[Gain] = int32(max(3, Usual*s.time)), int32((s.gain-1)/15*100)
 }
 
 // takes are the frames of one exposure, which differ by their noise.

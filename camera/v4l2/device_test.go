@@ -18,7 +18,9 @@ import (
 	"github.com/cypherface/edge/camera"
 	"github.com/cypherface/edge/camera/cameratest"
 	"github.com/cypherface/edge/camera/fusecam"
+	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/engine/tflite"
+	"github.com/cypherface/edge/internal/synthface"
 	"github.com/cypherface/edge/models"
 )
 
@@ -194,20 +196,27 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// What a webcam shows is seen: a person in its frames is a face to the networks,
-// in either format.
-func TestDeviceShowsPeople(t *testing.T) {
+// networks opens the basic pack, which set-up always makes.
+func networks(t *testing.T) *engine.Engine {
+	t.Helper()
 	pack, err := models.Open(filepath.Join("..", "..", ".deps", "packs", "basic"))
 	if err != nil {
 		t.Skipf("no pack: %v (make setup)", err)
 	}
-	networks, open, err := tflite.OpenEngine(pack, tflite.Options{})
+	e, open, err := tflite.OpenEngine(pack, tflite.Options{})
 	if errors.Is(err, tflite.ErrNoRuntime) {
 		t.Skip(err)
 	} else if err != nil {
 		t.Fatal(err)
 	}
-	defer open.Close()
+	t.Cleanup(func() { open.Close() })
+	return e
+}
+
+// What a webcam shows is seen: a person in its frames is a face to the networks,
+// in either format.
+func TestDeviceShowsPeople(t *testing.T) {
+	e := networks(t)
 	bus := fusecam.Mount(t, fusecam.Webcam{Node: "video0", Person: 73})
 	for _, format := range []string{"yuyv", "mjpg"} {
 		cam := watch(t, "v4l2:"+bus.Path("video0")+"?format="+format)
@@ -216,11 +225,125 @@ func TestDeviceShowsPeople(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if faces, err := networks.Detect(t.Context(), f.Image); err != nil || len(faces) != 1 || faces[0].Score < .7 {
+			if faces, err := e.Detect(t.Context(), f.Image); err != nil || len(faces) != 1 || faces[0].Score < .7 {
 				t.Errorf("%s: %d faces, %v", format, len(faces), err)
 			}
 		}
 		cam.Close()
+	}
+}
+
+func TestDeviceControls(t *testing.T) {
+	t.Parallel()
+	bus := fusecam.Mount(t, fusecam.Webcam{Node: "video0"}, fusecam.Webcam{Node: "video1", Bare: true})
+	for _, test := range []struct {
+		device, query string
+		want          map[uint32]int32
+		notes         []string // a part of each
+	}{
+		{"video0", "exposure=8&gain=20&powerline=60&focus=40", map[uint32]int32{fusecam.ExposureAuto: 1, fusecam.Exposure: 80,
+			fusecam.Gain: 20, fusecam.PowerLine: 2, fusecam.Focus: 100, fusecam.FocusAuto: 0}, nil},
+		{"video0", "powerline=auto&focus=auto", map[uint32]int32{fusecam.ExposureAuto: 3, fusecam.FocusAuto: 1}, []string{"powerline: the camera refuses 3"}},
+		{"video0", "exposure=500", map[uint32]int32{fusecam.Exposure: 2047}, []string{"0.3 to 204.7 ms"}},
+		{"video0", "exposure=auto", map[uint32]int32{fusecam.ExposureAuto: 3}, nil},
+		{"video1", "exposure=face&gain=3", nil, []string{"gain: the camera has no such control"}},
+		{"video1", "exposure=face", nil, []string{"exposure=face: the camera lets nobody"}},
+		{"video1", "exposure=8&focus=9&powerline=50", nil, []string{"exposure", "focus", "powerline"}},
+		{"video1", "", nil, nil},
+	} {
+		cam := watch(t, "v4l2:"+bus.Path(test.device)+"?"+test.query)
+		cam.frames(t, 1) // the last one may have been busy for a moment yet
+		for id, want := range test.want {
+			if got := bus.Control(0, id); got != want {
+				t.Errorf("%s: control %#x is %d, want %d", test.query, id, got, want)
+			}
+		}
+		notes := cam.State().Notes
+		if len(notes) != len(test.notes) {
+			t.Errorf("%s %s: notes %q, want %q", test.device, test.query, notes, test.notes)
+		}
+		for i := range min(len(notes), len(test.notes)) {
+			if !strings.Contains(notes[i], test.notes[i]) {
+				t.Errorf("%s %s: note %q, want %q", test.device, test.query, notes[i], test.notes[i])
+			}
+		}
+		cam.Close()
+	}
+	for _, query := range []string{"exposure=bright", "exposure=-1", "gain=101", "focus=near", "powerline=55"} {
+		_, err := camera.Open(t.Context(), "v4l2:"+bus.Path("video0")+"?"+query, camera.Options{Drivers: map[string]camera.Driver{"v4l2": Open}})
+		if !errors.Is(err, camera.ErrURL) || !strings.Contains(err.Error(), "write ") {
+			t.Errorf("%s: %v, want ErrURL with a hint", query, err)
+		}
+	}
+}
+
+// backLit is a person before a window: the camera's automatic serves the window.
+var backLit = synthface.Light{Azimuth: 180, Elevation: 20, Key: 6, Ambient: .12}
+
+// A face before a window is brought to light through the controls of a device,
+// and the automatic has the camera again when it is gone.
+func TestDeviceIsSteeredByTheFace(t *testing.T) {
+	t.Parallel()
+	e := networks(t)
+	bus := fusecam.Mount(t, fusecam.Webcam{Node: "video0", Width: 320, Height: 256, Person: 73, Scene: synthface.Scene{Light: backLit}})
+	cam := watch(t, "v4l2:"+bus.Path("video0")+"?format=yuyv")
+	cam.frames(t, 60) // the automatic comes to rest
+	face := func() engine.Quality {
+		t.Helper()
+		for range 30 {
+			f, err := cam.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			faces, err := e.Detect(t.Context(), f.Image)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(faces) == 0 {
+				continue
+			}
+			b := faces[0].Box
+			cam.Follow(camera.Subject{Box: image.Rect(int(b.X0), int(b.Y0), int(b.X1), int(b.Y1)), Luma: faces[0].Quality.Brightness})
+			return faces[0].Quality
+		}
+		t.Fatal("nobody is seen")
+		return engine.Quality{}
+	}
+	before := face()
+	var after engine.Quality
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		if after = face(); after.Brightness > aim-band {
+			break
+		}
+	}
+	t.Logf("the face's luma is %.2f (%v) by the camera's automatic, %.2f (%v) steered", before.Brightness, before.Reasons, after.Brightness, after.Reasons)
+	if before.Brightness > aim-wideBand || after.Brightness < aim-wideBand || bus.Control(0, fusecam.ExposureAuto) != 1 {
+		t.Errorf("the face's luma went from %.2f to %.2f", before.Brightness, after.Brightness)
+	}
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && bus.Control(0, fusecam.ExposureAuto) == 1; {
+		cam.Follow(camera.Subject{})
+		cam.frames(t, 1)
+	}
+	if bus.Control(0, fusecam.ExposureAuto) != 3 {
+		t.Error("the camera's automatic did not get it back")
+	}
+}
+
+// A camera that dies while it is steered, or is closed, keeps no exposure of ours.
+func TestDeviceIsGivenBack(t *testing.T) {
+	t.Parallel()
+	bus := fusecam.Mount(t, fusecam.Webcam{Node: "video0", Width: 320, Height: 256})
+	cam := watch(t, "v4l2:"+bus.Path("video0")+"?format=yuyv")
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && bus.Control(0, fusecam.ExposureAuto) != 1; {
+		cam.Follow(camera.Subject{Box: image.Rect(1, 1, 9, 9), Luma: .1})
+		cam.frames(t, 1)
+	}
+	if bus.Control(0, fusecam.ExposureAuto) != 1 {
+		t.Fatal("a dark face was not exposed for")
+	}
+	cam.Close()
+	if bus.Control(0, fusecam.ExposureAuto) != 3 {
+		t.Error("a closed camera is left with a fixed exposure")
 	}
 }
 

@@ -40,6 +40,7 @@ type source struct {
 	name string
 	dev  streaming
 	mode mode
+	*knobs
 	stop chan struct{} // closed by Close
 	done chan struct{} // closed when grab has ended
 	got  chan struct{} // holds a token when newest is new
@@ -65,10 +66,13 @@ type raw struct {
 	time time.Time
 }
 
-var _ camera.Source = (*source)(nil)
+var (
+	_ camera.Source   = (*source)(nil)
+	_ camera.Follower = (*source)(nil)
+)
 
-func newSource(name string, dev streaming, m mode) *source {
-	s := &source{name: name, dev: dev, mode: m,
+func newSource(name string, dev streaming, m mode, k *knobs) *source {
+	s := &source{name: name, dev: dev, mode: m, knobs: k,
 		stop: make(chan struct{}), done: make(chan struct{}), got: make(chan struct{}, 1)}
 	go s.run()
 	return s
@@ -156,6 +160,7 @@ func (s *source) String() string { return s.name }
 // run grabs frames until Close or an error of the device.
 func (s *source) run() {
 	err := s.grabAll()
+	s.rest()
 	s.mu.Lock()
 	s.err = err
 	s.mu.Unlock()
@@ -181,6 +186,7 @@ func (s *source) grabAll() error {
 		if ok {
 			last = fill.time
 			s.put(&fill)
+			s.turn(last)
 		}
 	}
 }

@@ -16,7 +16,15 @@
 // A source ends with an error when the device is unplugged (ENODEV), fails
 // (EIO: every later read fails too), gives nothing for five seconds, or gives
 // only damaged frames; camera.Camera then opens it again. Raw YUYV and
-// MJPG are understood. It sets no exposure or white balance.
+// MJPG are understood.
+//
+// Controls are parameters of the URL; what a camera lacks is a note of the
+// source, not an error:
+//
+//	exposure=face   by the face that is followed, see Steering; this is the default
+//	exposure=auto   the camera's own automatic; exposure=8 for 8 ms
+//	gain=20         percent of the range, fixed        focus=auto, focus=40
+//	powerline=50    50 or 60: against lamps that flicker with the mains; off, auto
 package v4l2
 
 import (
@@ -41,22 +49,26 @@ const buffers = 4
 
 // Open opens the device that u names and starts it.
 func Open(_ context.Context, u *url.URL) (camera.Source, error) {
-	wish, err := camera.ParseParams(u, "size", "fps", "format", "id")
+	params, err := camera.ParseParams(u, append([]string{"size", "fps", "format", "id"}, controlParameters...)...)
 	if err != nil {
 		return nil, err
+	}
+	wish, err := parseWishes(params.Other)
+	if err != nil {
+		return nil, &camera.Fault{Op: "parse", Subject: u.Redacted(), Err: err}
 	}
 	path, err := camera.Path(u)
 	if err != nil {
 		return nil, err
 	}
-	if wish.ID != "" {
-		path, err = find(cmp.Or(path, "/dev"), wish.ID)
+	if params.ID != "" {
+		path, err = find(cmp.Or(path, "/dev"), params.ID)
 		if err != nil {
 			return nil, &camera.Fault{Op: "open", Subject: u.Redacted(), Err: err, Hint: hint(err)}
 		}
 	}
 	path = cmp.Or(path, "/dev/video0")
-	src, err := start(path, wish)
+	src, err := start(path, params, wish)
 	if err != nil {
 		return nil, &camera.Fault{Op: "open", Subject: path, Err: err, Hint: hint(err)}
 	}
@@ -64,13 +76,15 @@ func Open(_ context.Context, u *url.URL) (camera.Source, error) {
 }
 
 // start negotiates a format and begins to stream.
-func start(path string, wish camera.Params) (camera.Source, error) {
+func start(path string, params camera.Params, wish wishes) (camera.Source, error) {
 	dev, err := webcam.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	mode, err := negotiate(dev, wish)
+	mode, err := negotiate(dev, params)
+	var k *knobs
 	if err == nil {
+		k = newKnobs(dev, wish)
 		err = dev.SetBufferCount(buffers)
 	}
 	if err == nil {
@@ -84,7 +98,7 @@ func start(path string, wish camera.Params) (camera.Source, error) {
 	if err != nil {
 		name = "webcam"
 	}
-	return newSource(fmt.Sprintf("v4l2:%s (%s, %s)", path, name, mode), dev, mode), nil
+	return newSource(fmt.Sprintf("v4l2:%s (%s, %s)", path, name, mode), dev, mode, k), nil
 }
 
 // hint says what the operator can do about an error of start.

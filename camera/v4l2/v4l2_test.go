@@ -97,7 +97,7 @@ func TestSourceConforms(t *testing.T) {
 	good := jpegFrame(t, 10)
 	synctest.Test(t, func(t *testing.T) {
 		cameratest.Source(t, func() camera.Source {
-			return newSource("fake", &fake{script: []line{{frame: good}, {wait: new(webcam.Timeout)}, {frame: []byte("junk")}, {frame: good}}}, vga)
+			return newSource("fake", &fake{script: []line{{frame: good}, {wait: new(webcam.Timeout)}, {frame: []byte("junk")}, {frame: good}}}, vga, &knobs{})
 		})
 	})
 }
@@ -106,7 +106,7 @@ func TestSourceDropsWhatIsDamaged(t *testing.T) {
 	a, b := jpegFrame(t, 50), jpegFrame(t, 100)
 	padded := append(bytes.Clone(b), make([]byte, 5000)...)
 	synctest.Test(t, func(t *testing.T) {
-		src := newSource("fake", &fake{script: []line{{frame: a}, {frame: a[:len(a)/2]}, {frame: []byte{}}, {err: syscall.EAGAIN}, {frame: padded}}}, vga)
+		src := newSource("fake", &fake{script: []line{{frame: a}, {frame: a[:len(a)/2]}, {frame: []byte{}}, {err: syscall.EAGAIN}, {frame: padded}}}, vga, &knobs{})
 		defer src.Close()
 		for i, want := range []struct {
 			luma    byte
@@ -129,7 +129,7 @@ func TestSourceGivesTheNewestFrame(t *testing.T) {
 		for luma := range 20 {
 			script = append(script, line{frame: jpegFrame(t, uint8(10*luma))})
 		}
-		src := newSource("fake", &fake{script: script}, vga)
+		src := newSource("fake", &fake{script: script}, vga, &knobs{})
 		defer src.Close()
 		time.Sleep(1050 * time.Millisecond) // frames 0 to 9
 		for _, want := range []uint8{90, 100} {
@@ -163,7 +163,7 @@ func TestSourceEndsWithItsDevice(t *testing.T) {
 			good := jpegFrame(t, 1)
 			synctest.Test(t, func(t *testing.T) {
 				dev := &fake{script: []line{{frame: good}, test.line}}
-				src := newSource("fake", dev, vga)
+				src := newSource("fake", dev, vga, &knobs{})
 				if _, err := src.Next(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -183,7 +183,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	for raw, want := range map[string]string{
 		"v4l2:/dev/nothing":              "plugged in",
 		"v4l2:/dev/null":                 "open /dev/null",
-		"v4l2:/dev/video0?rate=30":       "size, fps, format",
+		"v4l2:/dev/video0?rate=30":       "size, fps, format, id, exposure, gain, focus, powerline",
 		"v4l2:%zz":                       "%25",
 		"v4l2:" + filepath.Join("/", ""): "open /",
 	} {

@@ -19,22 +19,33 @@ func turn(img image.Image, orientation int) image.Image {
 		turnPlane(out.Pix, out.Stride, m.Pix, m.Stride, m.Rect.Dx(), m.Rect.Dy(), orientation)
 		return out
 	case *image.YCbCr:
-		ratio := m.SubsampleRatio
-		if swap {
-			var ok bool
-			if ratio, ok = swapped[ratio]; !ok {
-				m, ratio = fullChroma(m), image.YCbCrSubsampleRatio444
-			}
-		}
-		out := image.NewYCbCr(r, ratio)
-		w, h := m.Rect.Dx(), m.Rect.Dy()
-		turnPlane(out.Y, out.YStride, m.Y, m.YStride, w, h, orientation)
-		cw, ch := chromaSize(w, h, m.SubsampleRatio)
-		turnPlane(out.Cb, out.CStride, m.Cb, m.CStride, cw, ch, orientation)
-		turnPlane(out.Cr, out.CStride, m.Cr, m.CStride, cw, ch, orientation)
-		return out
+		return Turn(m, orientation, nil)
 	}
 	return img
+}
+
+// Turn returns m, whose bounds begin at the origin, as an EXIF orientation of
+// 2..8 has it: 2 mirrored, 3 upside down, 6 turned clockwise, 8 anticlockwise,
+// and 4, 5, 7 the same mirrored. The memory of into is used where it fits.
+func Turn(m *image.YCbCr, orientation int, into *image.YCbCr) *image.YCbCr {
+	size, ratio := m.Rect.Size(), m.SubsampleRatio
+	if orientation >= 5 {
+		size.X, size.Y = size.Y, size.X
+		var ok bool
+		if ratio, ok = swapped[ratio]; !ok {
+			m, ratio = fullChroma(m), image.YCbCrSubsampleRatio444
+		}
+	}
+	out := into
+	if out == nil || out.Rect != (image.Rectangle{Max: size}) || out.SubsampleRatio != ratio {
+		out = image.NewYCbCr(image.Rectangle{Max: size}, ratio)
+	}
+	w, h := m.Rect.Dx(), m.Rect.Dy()
+	turnPlane(out.Y, out.YStride, m.Y, m.YStride, w, h, orientation)
+	cw, ch := chromaSize(w, h, m.SubsampleRatio)
+	turnPlane(out.Cb, out.CStride, m.Cb, m.CStride, cw, ch, orientation)
+	turnPlane(out.Cr, out.CStride, m.Cr, m.CStride, cw, ch, orientation)
+	return out
 }
 
 // swapped is the subsampling of an image that is laid on its side; quarter
