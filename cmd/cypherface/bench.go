@@ -19,6 +19,7 @@ import (
 	"github.com/cypherface/edge/engine/scan"
 	"github.com/cypherface/edge/engine/tflite"
 	"github.com/cypherface/edge/internal/picture"
+	"github.com/cypherface/edge/internal/synthface"
 	"github.com/cypherface/edge/models"
 )
 
@@ -38,8 +39,12 @@ overhead is the time of a frame outside the networks as a share of the time in
 them; search_100k the time of a search as a multiple of reading that memory
 once. --reference measures with other conversions of landmarks and embedder.
 
+--light shows rendered people in different light instead: as a webcam exposes by
+itself, and as the box steers it by the face.
+
   cypherface bench
   cypherface bench --json --frames 200
+  cypherface bench --light
 `,
 		run: runBench,
 	}
@@ -72,13 +77,18 @@ func runBench(ctx context.Context, t *terminal, args []string) error {
 	frames := fs.Int("frames", 100, "frames of each kind")
 	reference := fs.String("reference", "../shared/models/reference", "folder with reference conversions of the standard pack's networks; used where it exists")
 	people := fs.Int("people", 100_000, "people to search among")
+	light := fs.Bool("light", false, "show what steering the exposure by the face brings")
+	cast := fs.Int("cast", len(synthface.Cast()), "rendered people for --light")
 	rest, err := parse(t, fs, args)
 	if err != nil {
 		return err
 	}
-	if len(rest) != 0 || *frames < 1 || *people < 1 {
+	if len(rest) != 0 || *frames < 1 || *people < 1 || *cast < 1 || *cast > len(synthface.Cast()) {
 		fs.Usage()
 		return errUsage
+	}
+	if *light {
+		return runBenchLight(ctx, t, packs, *cast, *asJSON)
 	}
 	pack, err := packs.pack(t)
 	if err != nil {

@@ -104,6 +104,13 @@ func (r *pacedReader) Next(ctx context.Context) (camera.Frame, error) {
 	return f, err
 }
 
+// Follow passes on where the face is.
+func (r *pacedReader) Follow(s camera.Subject) {
+	if f, ok := r.Source.(camera.Follower); ok {
+		f.Follow(s)
+	}
+}
+
 // alive reports a frame that has been worked on for too long.
 func (e *eyes) alive() error {
 	if since := e.busy.Load(); since != 0 && time.Since(time.Unix(0, since)) > frameLimit {

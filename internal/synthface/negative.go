@@ -65,3 +65,27 @@ func Flat(r image.Rectangle, light, gain float64, seed int64) *image.YCbCr {
 	}
 	return n.Expose(1/max(gain, 1e-9), gain, seed)
 }
+
+// Automatic is the exposure that a webcam would find by itself: the mean of the
+// whole frame in the middle, whatever that does to a face. It takes more time,
+// up to twice the usual, before it takes gain, up to 16 times.
+func (n *Negative) Automatic() (time, gain float64) {
+	const middle = .45
+	low, high := -7., 5. // stops
+	for range 8 {
+		mid := (low + high) / 2
+		time, gain = math.Exp2(min(mid, 1)), math.Exp2(max(mid-1, 0))
+		sum := 0.0
+		step := max(1, len(n.light)/5000) // a few thousand pixels tell the mean
+		for i := 0; i < len(n.light); i += step {
+			c := n.light[i].mul(time * gain)
+			sum += n.tone.level(.2126*c.X + .7152*c.Y + .0722*c.Z)
+		}
+		if sum/float64((len(n.light)+step-1)/step) < 255*middle {
+			low = mid
+		} else {
+			high = mid
+		}
+	}
+	return time, gain
+}

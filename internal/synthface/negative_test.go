@@ -87,3 +87,16 @@ func TestExposeIsRender(t *testing.T) {
 		t.Errorf("off by %.1f levels; keypoints %v, want %v", off, got.Faces, want.Faces)
 	}
 }
+
+func TestAutomaticServesTheFrame(t *testing.T) {
+	for _, light := range []float64{.02, .2, 1.5} {
+		n := evenly(light)
+		time, gain := n.Automatic()
+		if mean, _ := spread(n.Expose(time, gain, 1)); math.Abs(mean/255-.45) > .03 {
+			t.Errorf("light of %g: mean %.2f with a time of %.2f and a gain of %.2f", light, mean/255, time, gain)
+		}
+	}
+	if time, gain := evenly(1e-6).Automatic(); time > 2.01 || gain > 16.1 {
+		t.Errorf("no light: time %.2f, gain %.2f", time, gain)
+	}
+}

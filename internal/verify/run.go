@@ -27,10 +27,12 @@ const (
 // records one decision an encounter: "match" for somebody who may pass, "denied"
 // for somebody who may not, "no_match" for a face that stays unknown; and an
 // encounter without a decision where a face could not be compared. The dominant
-// face is the one that counts. Frames that fail are logged and left out. The
+// face is the one that counts; a camera that is a camera.Follower is told where it
+// is and how it is lit. Frames that fail are logged and left out. The
 // error is ctx's, the source's, or store.ErrNotFound for a door that is not there.
 func (s *Service) Run(ctx context.Context, src camera.Source, door DoorConfig) error {
 	w := &watch{Service: s, cfg: door}
+	w.follower, _ = src.(camera.Follower)
 	for {
 		f, err := src.Next(ctx)
 		if err != nil {
@@ -50,10 +52,11 @@ func (s *Service) Run(ctx context.Context, src camera.Source, door DoorConfig) e
 // watch is one camera under way.
 type watch struct {
 	*Service
-	cfg     DoorConfig
-	door    store.Door
-	tracker *tracker
-	read    time.Time // when door was
+	cfg      DoorConfig
+	follower camera.Follower // the camera, where it is one
+	door     store.Door
+	tracker  *tracker
+	read     time.Time // when door was
 
 	failures   int // since the last complaint
 	complained time.Time
@@ -75,6 +78,12 @@ func (w *watch) frame(ctx context.Context, f camera.Frame) error {
 		seen[i] = sighting{face.Box, words(barred)}
 	}
 	look, gone := w.tracker.see(f.Time, seen)
+	if w.follower != nil {
+		w.follower.Follow(subjectOf(faces))
+	}
+	if w.cfg.Saw != nil {
+		w.cfg.Saw(View{f.Time, f.Image.Rect, sightsOf(faces, !w.tracker.settled(f.Time))})
+	}
 	for _, tr := range gone {
 		if err := w.left(ctx, tr); err != nil {
 			return err

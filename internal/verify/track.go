@@ -157,6 +157,11 @@ func likeness(a, b engine.Rect, between time.Duration) float64 {
 	return 1 + over - apart/4
 }
 
+// settled reports whether a face that is seen now was decided about.
+func (t *tracker) settled(now time.Time) bool {
+	return slices.ContainsFunc(t.tracks, func(tr *track) bool { return tr.last.Equal(now) && tr.decided && !tr.doubtful })
+}
+
 // forget drops the tracks that were out of sight for the cool-down, and returns
 // those that are gone and were not decided about.
 func (t *tracker) forget(now time.Time) (gone []*track) {

@@ -164,4 +164,6 @@ type DoorConfig struct {
 	Merchant store.MerchantID
 	// Door gives policy and grants; empty for a camera that only watches.
 	Door store.DoorID
+	// Saw, when set, is told of each frame; it is called by Run and must be quick.
+	Saw func(View)
 }
