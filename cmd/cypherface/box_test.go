@@ -248,7 +248,7 @@ func TestDoctorLooksAtTheRest(t *testing.T) {
 		got  finding
 		want state
 	}{
-		{c.clock(), broken}, {c.camera(), note}, {c.folder(), note}, {c.rest(), note},
+		{c.clock(), broken}, {c.camera(), note}, {c.folder(), note}, {c.rest(store.Sandbox), note},
 	} {
 		if tt.got.State != tt.want {
 			t.Errorf("%+v, want %s", tt.got, tt.want)

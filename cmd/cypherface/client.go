@@ -28,7 +28,7 @@ import (
 )
 
 // boxFlags say which box a command is about.
-type boxFlags struct{ data, packs, masterKey *string }
+type boxFlags struct{ data, packs, masterKey, env *string }
 
 func addBoxFlags(fs *flag.FlagSet, t *terminal) boxFlags {
 	dir := t.getenv("CYPHERFACE_DATA")
@@ -39,6 +39,7 @@ func addBoxFlags(fs *flag.FlagSet, t *terminal) boxFlags {
 		data:      fs.String("data", dir, "`folder` of the box's data; $CYPHERFACE_DATA names another default"),
 		packs:     fs.String("packs", "", "`folder` of the packs, where no box is running"),
 		masterKey: fs.String("master-key", "", "`place` of the box's master key, as its setting says, where no box is running"),
+		env:       fs.String("env", string(store.Sandbox), "`environment` of the box: sandbox or production"),
 	}
 }
 
@@ -46,33 +47,44 @@ func addBoxFlags(fs *flag.FlagSet, t *terminal) boxFlags {
 // of the daemon, or where none runs, by opening the data itself.
 type client struct {
 	http  http.Client
+	env   store.Environment
 	close []func() error
 }
 
 // connect reaches the box. recognise says that faces will be recognised, which
 // takes the networks where no daemon has them loaded.
 func (f boxFlags) connect(ctx context.Context, t *terminal, recognise bool) (*client, error) {
-	path := filepath.Join(*f.data, "control.sock")
+	if !f.environment().Valid() {
+		return nil, fmt.Errorf("reach the box: it has no environment %q (--env sandbox or --env production)", *f.env)
+	}
+	path := f.socket()
 	conn, err := net.Dial("unix", path)
 	switch {
 	case err == nil:
 		conn.Close()
-		return socketClient(path), nil
+		return socketClient(path, f.environment()), nil
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("reach the box: %w (run this as the user of the box, or as root: sudo cypherface …)", err)
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("reach the box: %w", err)
 	}
 	c, err := f.open(ctx, t, recognise)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && f.environment() == store.Production:
+		return nil, errors.New("reach the box: the production environment is not enabled (cypherface env enable production)")
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("reach the box: there is none in %s (cypherfaced --data %s starts one; --data DIR names another)", *f.data, *f.data)
 	}
 	return c, err
 }
 
+func (f boxFlags) environment() store.Environment { return store.Environment(*f.env) }
+
+func (f boxFlags) socket() string { return filepath.Join(*f.data, "control.sock") }
+
 // socketClient speaks to a daemon through its control socket.
-func socketClient(path string) *client {
-	return &client{http: http.Client{Transport: &http.Transport{
+func socketClient(path string, env store.Environment) *client {
+	return &client{env: env, http: http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", path)
 		},
@@ -81,7 +93,7 @@ func socketClient(path string) *client {
 
 // open serves the API in this process.
 func (f boxFlags) open(ctx context.Context, t *terminal, recognise bool) (_ *client, err error) {
-	c := &client{}
+	c := &client{env: f.environment()}
 	defer func() {
 		if err != nil {
 			c.Close()
@@ -91,8 +103,8 @@ func (f boxFlags) open(ctx context.Context, t *terminal, recognise bool) (_ *cli
 	if err != nil {
 		return nil, err
 	}
-	s, err := bolt.Open(bolt.Path(*f.data, store.Sandbox), bolt.Options{
-		Environment: store.Sandbox, MustExist: true, Keyring: seal.Opener(store.Sandbox, master),
+	s, err := bolt.Open(bolt.Path(*f.data, c.env), bolt.Options{
+		Environment: c.env, MustExist: true, Keyring: seal.Opener(c.env, master),
 	})
 	if err != nil {
 		return nil, err
@@ -151,7 +163,7 @@ func (c *client) call(ctx context.Context, method, path string, body any, out an
 		}
 		r = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://box"+path, r)
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+string(c.env)+path, r)
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,10 @@ func runDoctor(ctx context.Context, t *terminal, args []string) error {
 	}
 	c := checkup{data: *box.data, packs: models.Root(*box.packs, t.getenv), devices: "/dev/video[0-9]*", now: time.Now()}
 	findings := []finding{
-		c.networks(ctx), jpegDecoder(), c.camera(), c.folder(), c.rest(), c.recovery(), c.space(), c.clock(), c.daemon(),
+		c.networks(ctx), jpegDecoder(), c.camera(), c.folder(), c.rest(store.Sandbox), c.recovery(), c.space(), c.clock(), c.daemon(),
+	}
+	if exists(bolt.Path(c.data, store.Production)) {
+		findings = append(findings, c.rest(store.Production))
 	}
 	if *asJSON {
 		err = printJSON(t.out, findings)
@@ -173,11 +176,14 @@ func (c checkup) folder() finding {
 }
 
 // rest says how the data is protected while the box is off.
-func (c checkup) rest() finding {
-	const what = "at rest"
-	ring, err := seal.Inspect(seal.Path(c.data, store.Sandbox))
+func (c checkup) rest(env store.Environment) finding {
+	what := "at rest"
+	if env == store.Production {
+		what = "production"
+	}
+	ring, err := seal.Inspect(seal.Path(c.data, env))
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && exists(bolt.Path(c.data, store.Sandbox)):
+	case errors.Is(err, fs.ErrNotExist) && exists(bolt.Path(c.data, env)):
 		return finding{what, note, "not encrypted: whoever takes the storage can read names and templates", "start the box of this version once: it encrypts what it has"}
 	case errors.Is(err, fs.ErrNotExist):
 		return finding{what, note, "nothing is kept yet; the master key will lie beside it", "cypherfaced.conf, master-key, says where else"}
@@ -258,7 +264,7 @@ func (c checkup) daemon() finding {
 		return finding{what, note, "not running on " + c.data, "systemctl start cypherfaced, or make run"}
 	}
 	conn.Close()
-	cl := socketClient(conn.RemoteAddr().String())
+	cl := socketClient(conn.RemoteAddr().String(), store.Sandbox)
 	var s struct {
 		Ready                       bool
 		Reason, Camera, Fault, Pack string

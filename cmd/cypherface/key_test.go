@@ -47,7 +47,7 @@ func TestKeyLeavesTheBox(t *testing.T) {
 	if out := run(2, "key", "show"); !strings.Contains(out, "first start") {
 		t.Errorf("not sealed yet: %s", out)
 	}
-	if f := (checkup{data: data}).rest(); f.State != note || !strings.Contains(f.Found, "not encrypted") {
+	if f := (checkup{data: data}).rest(store.Sandbox); f.State != note || !strings.Contains(f.Found, "not encrypted") {
 		t.Errorf("%+v", f)
 	}
 	run(0, "users", "list")
@@ -55,7 +55,7 @@ func TestKeyLeavesTheBox(t *testing.T) {
 	if first.Source != "local" || !strings.Contains(first.Warning, "theft") {
 		t.Errorf("%+v", first)
 	}
-	if f := (checkup{data: data}).rest(); f.State != note || !strings.Contains(f.Found, "theft") {
+	if f := (checkup{data: data}).rest(store.Sandbox); f.State != note || !strings.Contains(f.Found, "theft") {
 		t.Errorf("%+v", f)
 	}
 
@@ -65,7 +65,7 @@ func TestKeyLeavesTheBox(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(data, "master.key")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the local key is still there: %v", err)
 	}
-	if f := (checkup{data: data}).rest(); f.State != fine {
+	if f := (checkup{data: data}).rest(store.Sandbox); f.State != fine {
 		t.Errorf("%+v", f)
 	}
 	if out := run(2, "users", "list"); !strings.Contains(out, "key-file") {

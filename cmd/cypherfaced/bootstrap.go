@@ -10,8 +10,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/cypherface/edge/internal/api"
-	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/store"
 )
 
@@ -25,36 +23,39 @@ type bootstrapFile struct {
 	APIKey     string           `json:"apiKey"`
 }
 
-// bootstrap finds the box's first merchant, and makes one with a key where there
-// is none; only then it returns the file. The URL in the file follows the
-// address of the box as long as nobody has removed the file.
-func (b *box) bootstrap(ctx context.Context, url string) (*bootstrapFile, error) {
-	merchants, err := firstMerchant(ctx, b.store)
+// bootstrap finds the first merchant of the environment, and makes one with a key
+// in a sandbox where there is none; only then it returns the file. The URL in the
+// file follows the address of the sandbox as long as nobody has removed the file.
+func (e *environment) bootstrap(ctx context.Context) (*bootstrapFile, error) {
+	merchants, err := firstMerchant(ctx, e.store)
 	if err != nil {
 		return nil, fmt.Errorf("find the first merchant: %w", err)
 	}
-	path := filepath.Join(b.data, bootstrapName)
-	if len(merchants) > 0 {
-		b.merchant = merchants[0].ID
-		return nil, followURL(path, url)
+	path := filepath.Join(e.data, bootstrapName)
+	switch {
+	case e.name == store.Production && len(merchants) == 0:
+		return nil, errIncomplete
+	case len(merchants) == 0:
+		file := &bootstrapFile{URL: e.address()}
+		// A file without its merchant is written anew at the next start.
+		e.merchant, _, err = e.authority.Found(ctx, systemCause, "Sandbox", func(m store.MerchantID, apiKey string) error {
+			file.MerchantID, file.APIKey = m, apiKey
+			if err := writeJSON(path, file); err != nil {
+				return fmt.Errorf("write %s: %w", bootstrapName, err)
+			}
+			return nil
+		})
+		return file, err
 	}
-	m := store.Merchant{ID: store.NewID[store.MerchantID](b.now()), Name: "Sandbox", Status: store.Active}
-	apiKey, key := b.authority.NewKey(m.ID, "bootstrap", store.RoleIntegrator, auth.All()...)
-	file := &bootstrapFile{URL: url, MerchantID: m.ID, APIKey: apiKey}
-	// The file first: a key that nobody knows would be lost, while a file
-	// without its merchant is written anew at the next start.
-	if err := writeJSON(path, file); err != nil {
-		return nil, fmt.Errorf("write %s: %w", bootstrapName, err)
+	e.merchant = merchants[0].ID
+	if e.name == store.Production {
+		return nil, nil
 	}
-	err = b.store.Update(ctx, systemCause, func(tx *store.Tx) error {
-		return errors.Join(store.Put(tx, &m), store.Put(tx, &key))
-	})
-	if err != nil {
-		return nil, fmt.Errorf("make the first merchant: %w", err)
-	}
-	b.merchant = m.ID
-	return file, nil
+	return nil, followURL(path, e.address())
 }
+
+// errIncomplete says that production was being made when the box was cut off.
+var errIncomplete = errors.New("it has no merchant (cypherface env enable production completes it)")
 
 var systemCause = store.Cause{Actor: store.Actor{Kind: store.ActorSystem, ID: "cypherfaced"}}
 
@@ -106,10 +107,13 @@ func writeJSON(path string, v any) error {
 }
 
 // welcome says where the box is, and on the first start how to call it.
-func welcome(out io.Writer, url string, first *bootstrapFile, s api.Status) {
-	fmt.Fprintf(out, "\n  CypherFace Edge   %s   (sandbox)\n\n  pack      %s: %s\n  camera    %s\n", url, s.Pack, s.Rates, s.Camera)
-	if s.Fault != "" {
-		fmt.Fprintf(out, "            %s\n", s.Fault)
+func (b *box) welcome(out io.Writer, first *bootstrapFile) {
+	for _, e := range b.all() {
+		s := e.status()
+		fmt.Fprintf(out, "\n  CypherFace Edge   %s   (%s)\n\n  pack      %s: %s\n  camera    %s\n", e.address(), e.name, s.Pack, s.Rates, s.Camera)
+		if s.Fault != "" {
+			fmt.Fprintf(out, "            %s\n", s.Fault)
+		}
 	}
 	if first != nil {
 		fmt.Fprintf(out, `
@@ -120,7 +124,7 @@ func welcome(out io.Writer, url string, first *bootstrapFile, s api.Status) {
   apiKey      %s
 
   curl -H 'Authorization: Bearer %s' %s/users/
-`, bootstrapName, first.MerchantID, first.APIKey, first.APIKey, url)
+`, bootstrapName, first.MerchantID, first.APIKey, first.APIKey, first.URL)
 	}
 	fmt.Fprintln(out)
 }

@@ -8,45 +8,125 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/engine/tflite"
-	"github.com/cypherface/edge/internal/api"
-	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/models"
 	"github.com/cypherface/edge/store"
 	"github.com/cypherface/edge/store/seal"
 )
 
-// A box is the parts of a running daemon. There is one environment for now, the
-// sandbox; the other is a second store, listener, API and camera of its own.
+// A box is a running daemon: the networks, which all share, and the environments,
+// which share nothing else.
 type box struct {
 	settings
-	log       *slog.Logger
-	metrics   *prometheus.Registry
-	store     store.Store
-	atRest    seal.Source      // of the master key
-	merchant  store.MerchantID // whose people the camera sees
-	authority *auth.Authority
-	pack      *models.Pack
-	engine    *countingEngine
-	service   *verify.Service
-	eyes      *eyes // nil: no camera
-	api       *api.API
-	ready     atomic.Bool
+	getenv  func(string) string
+	master  seal.MasterOptions
+	log     *slog.Logger
+	metrics *prometheus.Registry // of what the environments share
+	pack    *models.Pack
+	engine  *countingEngine
+
+	enabling sync.Mutex // one environment is made at a time
+
+	mu   sync.Mutex                         // protects the fields below
+	envs map[store.Environment]*environment // those that are there
+	run  func(*environment)                 // has one begin to serve; nil before the box does
 }
 
-func (b *box) now() time.Time { return time.Now() }
+func newBox(set settings, getenv func(string) string, log *slog.Logger) (*box, error) {
+	master, err := set.masterOptions(getenv)
+	return &box{
+		settings: set, getenv: getenv, master: master, log: log,
+		metrics: prometheus.NewRegistry(), envs: map[store.Environment]*environment{},
+	}, err
+}
+
+// environment returns an environment that is there, or nil.
+func (b *box) environment(env store.Environment) *environment {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.envs[env]
+}
+
+// all returns the environments that are there, the sandbox first.
+func (b *box) all() (all []*environment) {
+	for _, env := range []store.Environment{store.Sandbox, store.Production} {
+		if e := b.environment(env); e != nil {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// add takes an environment in and has it serve, if the box does.
+func (b *box) add(e *environment) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.envs[e.name] = e
+	if b.run != nil {
+		b.run(e)
+	}
+}
+
+// serveBy has all environments serve by run, now and those to come.
+func (b *box) serveBy(run func(*environment)) {
+	for _, e := range b.all() {
+		run(e)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.run = run
+}
+
+// open opens the environments that were ever made; first is there where that made
+// the sandbox.
+func (b *box) open(ctx context.Context) (first *bootstrapFile, err error) {
+	for _, env := range []store.Environment{store.Sandbox, store.Production} {
+		if !b.present(env) {
+			continue
+		}
+		e, err := b.openEnvironment(ctx, env)
+		if err != nil {
+			return nil, err
+		}
+		made, err := e.bootstrap(ctx)
+		switch {
+		case errors.Is(err, errIncomplete):
+			e.log.Warn("the environment is not served", "err", err)
+			err = e.close()
+		case err == nil:
+			b.add(e)
+		default:
+			err = errors.Join(err, e.close())
+		}
+		if err != nil {
+			return nil, err
+		}
+		if made != nil {
+			first = made
+		}
+	}
+	return first, nil
+}
+
+// close closes the environments.
+func (b *box) close() (err error) {
+	for _, e := range b.all() {
+		err = errors.Join(err, e.close())
+	}
+	return err
+}
 
 // openEngine opens the pack in use, tries it if it is not known, loads it, and
 // has it recognise the golden faces.
-func (b *box) openEngine(ctx context.Context, getenv func(string) string) (io.Closer, error) {
-	root := models.Root(b.packs, getenv)
+func (b *box) openEngine(ctx context.Context) (io.Closer, error) {
+	root := models.Root(b.packs, b.getenv)
 	pack, err := models.Default(root)
 	if errors.Is(err, models.ErrNoPack) {
 		return nil, fmt.Errorf("find a pack in %s: %w (cypherface models list shows what there is, cypherface models pull NAME or import FOLDER installs one)", root, models.ErrNoPack)
@@ -105,33 +185,6 @@ func (e *countingEngine) Detect(ctx context.Context, img image.Image) ([]engine.
 	return faces, err
 }
 
-func (b *box) apiConfig() api.Config {
-	c := api.Config{
-		Store: b.store, Authority: b.authority, Verifier: b.service, Detector: b.engine,
-		Version: version(), Status: b.status, Metrics: b.metrics, Log: b.log,
-		BaseURL: b.url, UploadLife: b.uploadLife,
-	}
-	if b.eyes != nil {
-		c.Camera = b.eyes
-	}
-	return c
-}
-
-// status says how the box is.
-func (b *box) status() api.Status {
-	s := api.Status{
-		Ready: b.ready.Load(), Camera: "none", Pack: b.pack.Name, Exposed: b.atRest.Warning(),
-		People: b.service.People(), Rates: rates(&b.pack.Calibration, b.service.Gallery(b.merchant)),
-	}
-	if !s.Ready {
-		s.Reason = "starting"
-	}
-	if b.eyes != nil {
-		s.Camera, s.Fault = b.eyes.state()
-	}
-	return s
-}
-
 // rates puts the error rates of a pack into a line: of 1:1 at its usual policy,
 // and of 1:N among as many people as there are.
 func rates(c *models.Calibration, people int) string {
@@ -155,44 +208,17 @@ func rates(c *models.Calibration, people int) string {
 	return strings.Join(parts, "; ")
 }
 
-// reembed gives everybody a template of the pack in use: after a change of the
-// pack people come back one by one, from the crops of their enrolment. Who fails
-// is logged and stays away; the box goes on.
-func (b *box) reembed(ctx context.Context) error {
-	told := time.Now()
-	err := b.service.Reembed(ctx, func(done, total int) {
-		if done == total || time.Since(told) > 10*time.Second {
-			b.log.Info("people are being embedded anew for the pack in use", "done", done, "of", total)
-			told = time.Now()
-		}
-	})
-	if err != nil && ctx.Err() == nil {
-		b.log.Warn("not everybody can be recognised with the pack in use", "err", err)
-	}
-	return nil
-}
-
-// storeLimit is how long the store may take to answer before the box counts as
-// stuck.
-const storeLimit = 10 * time.Second
-
-// alive tries what the box lives by: the store reads and commits, a network
-// runs, and the camera's frames are being worked off. Calls into the networks
+// alive tries what the box lives by: each store reads and commits, a network
+// runs, and the cameras' frames are being worked off. Calls into the networks
 // cannot be cut short: where one hangs, alive does not return.
 func (b *box) alive(ctx context.Context) error {
-	limit, cancel := context.WithTimeout(ctx, storeLimit)
-	defer cancel()
-	if _, err := firstMerchant(limit, b.store); err != nil {
-		return fmt.Errorf("read the store: %w", err)
-	}
-	if err := b.store.Update(limit, systemCause, func(*store.Tx) error { return nil }); err != nil {
-		return fmt.Errorf("write the store: %w", err)
-	}
 	if _, err := b.engine.Engine.Detect(ctx, image.NewGray(image.Rect(0, 0, 64, 64))); err != nil {
 		return fmt.Errorf("run the networks: %w", err)
 	}
-	if b.eyes != nil {
-		return b.eyes.alive()
+	for _, e := range b.all() {
+		if err := e.alive(ctx); err != nil {
+			return fmt.Errorf("%s: %w", e.name, err)
+		}
 	}
 	return nil
 }

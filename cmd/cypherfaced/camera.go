@@ -17,9 +17,10 @@ import (
 	"github.com/cypherface/edge/camera/v4l2"
 	"github.com/cypherface/edge/internal/synthface"
 	"github.com/cypherface/edge/internal/verify"
+	"github.com/cypherface/edge/store"
 )
 
-// eyes are the camera of the box and those who read it.
+// eyes are a camera and those who read it.
 type eyes struct {
 	camera *camera.Camera
 	shared *camera.Shared
@@ -32,58 +33,64 @@ const (
 	frameLimit    = 30 * time.Second // to work off a frame before the box counts as stuck
 )
 
-// openCamera opens the camera of the settings. One that is absent or broken is a
-// state, not an error: the box works without it until it comes.
-func (b *box) openCamera(ctx context.Context) error {
-	if b.camera == "none:" {
+// openCamera opens the camera of the environment. One that is absent or broken is
+// a state, not an error: the box works without it until it comes. The demo people
+// live in the sandbox only.
+func (e *environment) openCamera(ctx context.Context) error {
+	if e.camera == "none:" {
 		return nil
 	}
-	drivers := map[string]camera.Driver{
-		"v4l2": v4l2.Open,
-		"demo": demoDriver(filepath.Join(b.data, "cache", "demo"), b.log),
+	drivers := map[string]camera.Driver{"v4l2": v4l2.Open}
+	if e.name == store.Sandbox {
+		drivers["demo"] = demoDriver(filepath.Join(e.data, "cache", "demo"), e.log)
 	}
-	cam, err := camera.Open(ctx, b.camera, camera.Options{Drivers: drivers, Log: b.log, Changed: func(s camera.State) {
-		if b.api != nil {
-			b.api.CameraChanged(string(s.Status))
+	cam, err := camera.Open(ctx, e.camera, camera.Options{Drivers: drivers, Log: e.log, Changed: func(s camera.State) {
+		if e.api != nil {
+			e.api.CameraChanged(string(s.Status))
 		}
 	}})
 	if err != nil {
 		return err
 	}
-	b.eyes = &eyes{camera: cam, shared: camera.Share(cam)}
+	e.eyes = &eyes{camera: cam, shared: camera.Share(cam)}
+	return e.countFrames(cam)
+}
+
+func (e *environment) countFrames(cam *camera.Camera) error {
+	reg := e.registerer()
 	return errors.Join(
-		b.metrics.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		reg.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "cypherface_camera_frames_total", Help: "Frames that the camera gave.",
 		}, func() float64 { return float64(cam.State().Frames) })),
-		b.metrics.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		reg.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "cypherface_camera_frames_dropped_total", Help: "Frames that came while nobody had time for them, or were damaged.",
 		}, func() float64 { return float64(cam.State().Dropped) })),
-		b.metrics.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		reg.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "cypherface_camera_faults_total", Help: "Times that the camera was lost or could not be opened.",
 		}, func() float64 { return float64(cam.State().Faults) })),
-		b.metrics.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "cypherface_people", Help: "People who can be recognised.",
-		}, func() float64 { return float64(b.service.People()) })),
+		}, func() float64 { return float64(e.service.People()) })),
 	)
 }
 
-func (b *box) closeCamera() error {
-	if b.eyes == nil {
+func (e *environment) closeCamera() error {
+	if e.eyes == nil {
 		return nil
 	}
-	return b.eyes.camera.Close()
+	return e.eyes.camera.Close()
 }
 
 // watch has the workflow look through the camera until ctx ends.
-func (b *box) watch(ctx context.Context) error {
-	if b.eyes == nil {
+func (e *environment) watch(ctx context.Context) error {
+	if e.eyes == nil {
 		return nil
 	}
-	reader := &pacedReader{b.eyes.shared.Reader(), &b.eyes.busy}
+	reader := &pacedReader{e.eyes.shared.Reader(), &e.eyes.busy}
 	defer reader.Close()
 	ended := make(chan error, 1)
-	go func() { ended <- b.eyes.shared.Run(ctx) }()
-	err := b.service.Run(ctx, reader, verify.DoorConfig{Merchant: b.merchant})
+	go func() { ended <- e.eyes.shared.Run(ctx) }()
+	err := e.service.Run(ctx, reader, verify.DoorConfig{Merchant: e.merchant})
 	if ctx.Err() != nil {
 		<-ended
 		return nil

@@ -129,7 +129,7 @@ func TestMemoryOfAnIdleBoxWithTenThousandPeople(t *testing.T) {
 	}
 	body, _ := io.ReadAll(resp.Body) // what is missing is missed below
 	resp.Body.Close()
-	if !strings.Contains(string(body), fmt.Sprintf("cypherface_people %d\n", crowdSize)) {
+	if !strings.Contains(string(body), fmt.Sprintf("cypherface_people{environment=\"sandbox\"} %d\n", crowdSize)) {
 		t.Error("the people are not loaded")
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {

@@ -8,16 +8,13 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cypherface/edge/internal/api"
-	"github.com/cypherface/edge/internal/auth"
-	"github.com/cypherface/edge/internal/verify"
-	"github.com/cypherface/edge/store"
 )
 
 // run is the box from its settings to its end: parts are opened bottom-up and
@@ -36,50 +33,34 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 		defer debug.SetGCPercent(debug.SetGCPercent(50))
 	}
 
-	st, atRest, err := set.openStore(store.Sandbox, getenv, log)
+	b, err := newBox(set, getenv, log)
 	if err != nil {
 		return err
 	}
-	defer closing(&err, st.Close)
-
-	listener, err := listen(ctx, set.listen)
+	defer closing(&err, b.close)
+	first, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer listener.Close() // its server may have done so
 	control, err := listenControl(ctx, set.data)
 	if err != nil {
 		return err
 	}
 	defer control.Close() // its server may have done so
-
-	b := &box{settings: set, log: log, metrics: prometheus.NewRegistry(), store: st, atRest: atRest}
-	if b.authority, err = auth.Open(ctx, st, nil); err != nil {
-		return err
-	}
-	first, err := b.bootstrap(ctx, address(listener))
-	if err != nil {
-		return err
-	}
-	networks, err := b.openEngine(ctx, getenv)
+	networks, err := b.openEngine(ctx)
 	if err != nil {
 		return err
 	}
 	defer closing(&err, networks.Close)
-	if b.service, err = verify.New(ctx, verify.Config{Store: st, Engine: b.engine, Calibration: &b.pack.Calibration, Log: log}); err != nil {
-		return err
+	// Production goes first, so that of two cameras auto: it has the webcam.
+	for _, e := range slices.Backward(b.all()) {
+		if err := e.begin(ctx); err != nil {
+			return err
+		}
 	}
-	defer b.service.Close()
-	if err := b.openCamera(ctx); err != nil {
-		return err
-	}
-	defer closing(&err, b.closeCamera)
-	if b.api, err = api.New(b.apiConfig()); err != nil {
-		return err
-	}
-	welcome(out, address(listener), first, b.status())
+	b.welcome(out, first)
 	debug.FreeOSMemory() // what loading left behind is not needed again
-	return b.serve(ctx, listener, control)
+	return b.serve(ctx, control)
 }
 
 // closing calls a Close on the way out and keeps its error, if there is no
@@ -92,31 +73,22 @@ func closing(err *error, close func() error) {
 
 // serve runs everything until ctx ends or a part fails, and then lets requests
 // end within the drain time.
-func (b *box) serve(ctx context.Context, listener, control net.Listener) error {
-	if !local(b.listen) {
-		b.log.Warn("the API listens on the network without TLS: keys and pictures cross it readable", "address", b.listen)
-	}
+func (b *box) serve(ctx context.Context, control net.Listener) error {
 	// Requests under way live on after the signal; what must end then gets live.
 	base, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
 	g, live := errgroup.WithContext(ctx)
-	public, operator := b.api.Public().HTTP(base), b.api.Control().HTTP(base)
+	operator := api.ControlServer(base, b, b.log)
 	operator.ConnContext = api.Peer(uint32(os.Getuid()))
-	g.Go(func() error { return serveUntil(live, public, listener, b.drain) })
 	g.Go(func() error { return serveUntil(live, operator, control, b.drain) })
-	g.Go(func() error { return b.api.Sweep(live) })
-	g.Go(func() error { return b.watch(live) })
-	g.Go(func() error { return b.reembed(live) })
+	b.serveBy(func(e *environment) { e.serve(g, live, base) })
 	g.Go(func() error { return feedWatchdog(live, b.log, b.alive) })
 	g.Go(func() error {
 		<-live.Done()
 		notify(b.log, daemon.SdNotifyStopping)
 		b.log.Info("stopping")
-		b.api.Close()
 		return nil
 	})
-	b.ready.Store(true)
-	b.log.Info("ready", "url", address(listener), "pack", b.pack.Name, "camera", b.camera)
 	notify(b.log, daemon.SdNotifyReady)
 	if err := g.Wait(); err != nil && ctx.Err() == nil {
 		return err

@@ -86,7 +86,7 @@ func start(t *testing.T, dir string, args ...string) *daemonRun {
 	needNetworks(t)
 	ctx, stop := context.WithCancel(t.Context())
 	d := &daemonRun{t: t, dir: dir, stop: stop, done: make(chan error, 1), out: &syncBuffer{}, log: &syncBuffer{}}
-	args = append([]string{"--data", dir, "--listen", "127.0.0.1:0", "--packs", packs}, args...)
+	args = append([]string{"--data", dir, "--listen", "127.0.0.1:0", "--production-listen", "127.0.0.1:0", "--packs", packs}, args...)
 	go func() { d.done <- run(ctx, args, func(string) string { return "" }, d.out, d.log) }()
 	t.Cleanup(func() { d.end() })
 	ready := regexp.MustCompile(`msg=ready url=(\S+)`)
@@ -254,7 +254,7 @@ func TestTheCameraSeesPeople(t *testing.T) {
 	if m := d.call("POST", "/identify", `{"source":"camera"}`, 200); m["userId"] != id {
 		t.Errorf("got %v", m)
 	}
-	if body := d.get("/metrics"); !regexp.MustCompile(`(?m)^cypherface_camera_frames_total [1-9]`).MatchString(body) {
+	if body := d.get("/metrics"); !regexp.MustCompile(`(?m)^cypherface_camera_frames_total\{environment="sandbox"\} [1-9]`).MatchString(body) {
 		t.Errorf("no frames are counted:\n%s", body)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,20 +16,15 @@ import (
 
 // openStore opens the sealed store of an environment, and says where the master
 // key came from. It warns where that protects from less than one would think.
-func (s *settings) openStore(env store.Environment, getenv func(string) string, log *slog.Logger) (*bolt.Store, seal.Source, error) {
-	master, err := seal.ParseMaster(s.masterKey)
-	if err != nil {
-		return nil, "", err
-	}
-	master.Dir, master.Credentials = s.data, getenv("CREDENTIALS_DIRECTORY")
+func (b *box) openStore(env store.Environment, log *slog.Logger) (*bolt.Store, seal.Source, error) {
 	var source seal.Source
-	st, err := bolt.Open(bolt.Path(s.data, env), bolt.Options{Environment: env, Log: log, Keyring: func() (store.Keyring, error) {
-		key, err := seal.FindMaster(master)
+	st, err := bolt.Open(bolt.Path(b.data, env), bolt.Options{Environment: env, Log: log, Keyring: func() (store.Keyring, error) {
+		key, err := seal.FindMaster(b.master)
 		if err != nil {
 			return nil, err
 		}
 		source = key.Source()
-		return seal.Open(seal.Path(s.data, env), key, seal.Options{Log: log})
+		return seal.Open(seal.Path(b.data, env), key, seal.Options{Log: log})
 	}})
 	switch {
 	case errors.Is(err, store.ErrLocked):
@@ -40,6 +36,27 @@ func (s *settings) openStore(env store.Environment, getenv func(string) string, 
 		log.Warn("data at rest is "+w, "hint", "cypherface key rotate moves the key elsewhere")
 	}
 	return st, source, nil
+}
+
+// masterOptions says where the master key of the box is. A passphrase is asked
+// for once: it is that of both environments, and a descriptor is read only once.
+func (s *settings) masterOptions(getenv func(string) string) (seal.MasterOptions, error) {
+	opt, err := seal.ParseMaster(s.masterKey)
+	opt.Dir, opt.Credentials = s.data, getenv("CREDENTIALS_DIRECTORY")
+	if ask := opt.Ask; ask != nil {
+		var known []byte
+		opt.Ask = func(isNew bool) ([]byte, error) {
+			if known == nil {
+				phrase, err := ask(isNew)
+				if err != nil {
+					return nil, err
+				}
+				known = phrase
+			}
+			return bytes.Clone(known), nil // the caller wipes it
+		}
+	}
+	return opt, err
 }
 
 // hideMemory keeps faces and keys out of core dumps, and other programs of the

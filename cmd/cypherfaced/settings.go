@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cypherface/edge/store"
 	"github.com/cypherface/edge/store/seal"
 )
 
@@ -23,9 +24,8 @@ import (
 // store, where the API changes it.
 type settings struct {
 	data       string
-	listen     string
-	url        string
-	camera     string
+	sandbox    place
+	production place
 	packs      string
 	masterKey  string
 	uploadLife time.Duration
@@ -33,13 +33,31 @@ type settings struct {
 	logLevel   slog.Level
 }
 
+// place is what each environment has of its own.
+type place struct {
+	listen string
+	url    string
+	camera string
+}
+
+// of returns the settings of an environment.
+func (s *settings) of(env store.Environment) *place {
+	if env == store.Production {
+		return &s.production
+	}
+	return &s.sandbox
+}
+
 // flags declares the settings and their defaults.
 func (s *settings) flags() *flag.FlagSet {
 	fs := flag.NewFlagSet("cypherfaced", flag.ContinueOnError)
 	fs.StringVar(&s.data, "data", "data", "`folder` of the box's data; one box a folder")
-	fs.StringVar(&s.listen, "listen", "127.0.0.1:8080", "`address` and port of the sandbox API; plain HTTP")
-	fs.StringVar(&s.url, "url", "", "`URL` under which clients reach the box, for upload links; empty: as each client called it")
-	fs.StringVar(&s.camera, "camera", "auto:", "camera `URL`: auto:, v4l2:/dev/video0, file:CLIP, dir:FOLDER, demo:, or none:")
+	fs.StringVar(&s.sandbox.listen, "listen", "127.0.0.1:8080", "`address` and port of the sandbox API; plain HTTP")
+	fs.StringVar(&s.sandbox.url, "url", "", "`URL` under which clients reach the sandbox, for upload links; empty: as each client called it")
+	fs.StringVar(&s.sandbox.camera, "camera", "auto:", "camera `URL` of the sandbox: auto:, v4l2:/dev/video0, file:CLIP, dir:FOLDER, demo:, or none:")
+	fs.StringVar(&s.production.listen, "production-listen", "127.0.0.1:8443", "`address` and port of the production API, once cypherface env enable production has made it")
+	fs.StringVar(&s.production.url, "production-url", "", "`URL` under which clients reach production, for upload links; empty: as each client called it")
+	fs.StringVar(&s.production.camera, "production-camera", "auto:", "camera `URL` of production; there are no demo people in it")
 	fs.StringVar(&s.packs, "packs", "", "`folder` of the packs; empty: packs/ beside the program")
 	fs.StringVar(&s.masterKey, "master-key", "", "`place` of the key that protects the data: file:PATH, passphrase, passphrase-fd:N; empty: systemd's credential, else a file beside the data")
 	fs.DurationVar(&s.uploadLife, "upload-life", 4800*time.Second, "how long an upload link is good for")
@@ -129,13 +147,9 @@ func (s *settings) check() error {
 	if s.data == "" {
 		return errors.New("check settings: data: name a folder")
 	}
-	if _, _, err := net.SplitHostPort(s.listen); err != nil {
-		return fmt.Errorf("check settings: listen: %w (write 127.0.0.1:8080)", err)
-	}
-	if s.url != "" {
-		u, err := url.Parse(s.url)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-			return fmt.Errorf("check settings: url: %q is not of the form http://box.example:8080", s.url)
+	for prefix, p := range map[string]*place{"": &s.sandbox, "production-": &s.production} {
+		if err := p.check(prefix); err != nil {
+			return err
 		}
 	}
 	if _, err := seal.ParseMaster(s.masterKey); err != nil {
@@ -146,6 +160,22 @@ func (s *settings) check() error {
 	}
 	if s.drain < 0 || s.drain > 5*time.Minute {
 		return fmt.Errorf("check settings: drain: %v is not between 0s and 5m", s.drain)
+	}
+	return nil
+}
+
+// check refuses an address or URL that cannot work; prefix begins the names of
+// the settings.
+func (p *place) check(prefix string) error {
+	if _, _, err := net.SplitHostPort(p.listen); err != nil {
+		return fmt.Errorf("check settings: %slisten: %w (write 127.0.0.1:8080)", prefix, err)
+	}
+	if p.url == "" {
+		return nil
+	}
+	u, err := url.Parse(p.url)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		return fmt.Errorf("check settings: %surl: %q is not of the form http://box.example:8080", prefix, p.url)
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func TestFlagsWinOverTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.listen != "127.0.0.1:2" || s.camera != "none:" || s.drain != 3*time.Second || s.logLevel.String() != "DEBUG" || s.data != "data" {
+	if s.sandbox.listen != "127.0.0.1:2" || s.sandbox.camera != "none:" || s.drain != 3*time.Second || s.logLevel.String() != "DEBUG" || s.data != "data" {
 		t.Errorf("got %+v", s)
 	}
 }

@@ -63,10 +63,11 @@ type Config struct {
 	Detector  detector
 	Camera    viewer // nil: the box has none
 
-	Version string        // of the program
-	Status  func() Status // how the box is, for pages and health; must be quick
-	Metrics *prometheus.Registry
-	Log     *slog.Logger // nil discards
+	Version string                // of the program
+	Status  func() Status         // how the box is, for pages and health; must be quick
+	Metrics prometheus.Registerer // for what the API counts
+	Gather  prometheus.Gatherer   // what GET /metrics shows; nil, with Metrics: the API alone
+	Log     *slog.Logger          // nil discards
 
 	// BaseURL begins upload links; empty: the address that the client called.
 	BaseURL    string
@@ -111,8 +112,9 @@ func New(c Config) (*API, error) {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
-	if c.Metrics == nil {
-		c.Metrics = prometheus.NewRegistry()
+	if c.Metrics == nil || c.Gather == nil {
+		r := prometheus.NewRegistry()
+		c.Metrics, c.Gather = r, r
 	}
 	a := &API{Config: c, store: c.Store, info: c.Store.Info(), now: c.Clock, feed: events.NewFeed[notice]()}
 	var err error

@@ -69,7 +69,7 @@ func (o *observer) committed(commit store.Commit) {
 
 // metrics is GET /metrics, in the text format of Prometheus.
 func (a *API) metrics(c *call) error {
-	promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}).ServeHTTP(c.w, c.r)
+	promhttp.HandlerFor(a.Gather, promhttp.HandlerOpts{}).ServeHTTP(c.w, c.r)
 	return nil
 }
 

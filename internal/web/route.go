@@ -17,6 +17,7 @@ type Handler func(w http.ResponseWriter, r *http.Request) error
 type Routes struct {
 	mux   *http.ServeMux
 	paths map[string]methods
+	other Handler
 }
 
 // methods are the handlers of one path.
@@ -24,8 +25,12 @@ type methods map[string]Handler
 
 // NewRoutes returns routes without any.
 func NewRoutes() *Routes {
-	return &Routes{mux: http.NewServeMux(), paths: map[string]methods{}}
+	return &Routes{mux: http.NewServeMux(), paths: map[string]methods{}, other: notFound}
 }
+
+// Otherwise sets the handler of all paths that no other one serves, in the place
+// of 404.
+func (rt *Routes) Otherwise(h Handler) { rt.other = h }
 
 // Handle adds a handler for a method ("GET" answers HEAD too) and a pattern of
 // http.ServeMux without method, host, /api in front and slash behind, such as
@@ -65,11 +70,11 @@ func (rt *Routes) find(r *http.Request) (Handler, *http.Request, string) {
 	escaped, clean := canonical(r.URL.EscapedPath())
 	plain, ok := canonical(r.URL.Path)
 	if !clean || !ok {
-		return notFound, r, ""
+		return rt.other, r, ""
 	}
 	r = r.Clone(r.Context())
 	r.URL.Path, r.URL.RawPath = plain, escaped
-	m := &match{handler: notFound, r: r}
+	m := &match{handler: rt.other, r: r}
 	rt.mux.ServeHTTP(m, r)
 	return m.handler, m.r, m.r.Pattern
 }

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cypherface/edge/internal/api"
+	"github.com/cypherface/edge/internal/auth"
+	"github.com/cypherface/edge/internal/verify"
+	"github.com/cypherface/edge/internal/web"
+	"github.com/cypherface/edge/store"
+	"github.com/cypherface/edge/store/bolt"
+	"github.com/cypherface/edge/store/seal"
+)
+
+// An environment is the sandbox or production: a store, secrets, a listener, a
+// camera and an API of its own. Of the box it uses the networks alone.
+type environment struct {
+	*box
+	place
+	name      store.Environment
+	log       *slog.Logger
+	metrics   *prometheus.Registry
+	listener  net.Listener
+	store     store.Store
+	atRest    seal.Source      // of the master key
+	merchant  store.MerchantID // whose people the camera sees
+	authority *auth.Authority
+	service   *verify.Service
+	eyes      *eyes // nil: no camera
+	api       *api.API
+	control   http.Handler
+	ready     atomic.Bool
+	closers   []func() error // of its parts, in the order of their opening
+}
+
+// present reports whether an environment was ever made. The sandbox always is.
+func (b *box) present(env store.Environment) bool {
+	_, err := os.Stat(bolt.Path(b.data, env))
+	return env == store.Sandbox || !errors.Is(err, fs.ErrNotExist)
+}
+
+// openEnvironment opens what an environment keeps and where it listens: what fails
+// here fails at once. begin opens the rest.
+func (b *box) openEnvironment(ctx context.Context, env store.Environment) (_ *environment, err error) {
+	e := &environment{
+		box: b, place: *b.of(env), name: env, log: b.log.With("environment", string(env)),
+		metrics: prometheus.NewRegistry(),
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.close())
+		}
+	}()
+	st, atRest, err := b.openStore(env, e.log)
+	if err != nil {
+		return nil, err
+	}
+	e.store, e.atRest = st, atRest
+	e.closers = append(e.closers, st.Close)
+	if e.listener, err = listen(ctx, e.listen); err != nil {
+		return nil, err
+	}
+	e.closers = append(e.closers, func() error { e.listener.Close(); return nil }) // its server may have done so
+	e.authority, err = auth.Open(ctx, st, nil)
+	return e, err
+}
+
+// begin opens what needs the networks.
+func (e *environment) begin(ctx context.Context) (err error) {
+	e.service, err = verify.New(ctx, verify.Config{Store: e.store, Engine: e.engine, Calibration: &e.pack.Calibration, Log: e.log})
+	if err != nil {
+		return err
+	}
+	e.closers = append(e.closers, func() error { e.service.Close(); return nil })
+	if err := e.openCamera(ctx); err != nil {
+		return err
+	}
+	e.closers = append(e.closers, e.closeCamera)
+	if e.api, err = api.New(e.apiConfig()); err != nil {
+		return err
+	}
+	e.control = e.api.Control()
+	return nil
+}
+
+// close closes the parts that are open, the last first.
+func (e *environment) close() (err error) {
+	for len(e.closers) > 0 {
+		last := len(e.closers) - 1
+		err = errors.Join(err, e.closers[last]())
+		e.closers = e.closers[:last]
+	}
+	return err
+}
+
+// serve does all that an environment does, until live ends or a part fails.
+// Requests that are under way then may go on for the drain time; base lives on
+// for them.
+func (e *environment) serve(g *errgroup.Group, live, base context.Context) {
+	if !local(e.listen) {
+		e.log.Warn("the API listens on the network without TLS: keys and pictures cross it readable", "address", e.listen)
+	}
+	public := e.api.Public().HTTP(base)
+	g.Go(func() error { return serveUntil(live, public, e.listener, e.drain) })
+	g.Go(func() error { return e.api.Sweep(live) })
+	g.Go(func() error { return e.watch(live) })
+	g.Go(func() error { return e.reembed(live) })
+	g.Go(func() error {
+		<-live.Done()
+		e.api.Close()
+		return nil
+	})
+	e.ready.Store(true)
+	e.box.log.Info("ready", "url", e.address(), "environment", string(e.name), "pack", e.pack.Name, "camera", e.camera)
+}
+
+func (e *environment) apiConfig() api.Config {
+	c := api.Config{
+		Store: e.store, Authority: e.authority, Verifier: e.service, Detector: e.engine,
+		Version: version(), Status: e.status, Log: e.log,
+		Metrics: e.registerer(), Gather: prometheus.Gatherers{e.box.metrics, e.metrics},
+		BaseURL: e.url, UploadLife: e.uploadLife,
+	}
+	if e.eyes != nil {
+		c.Camera = e.eyes
+	}
+	return c
+}
+
+// registerer labels what an environment counts with its name.
+func (e *environment) registerer() prometheus.Registerer {
+	return prometheus.WrapRegistererWith(prometheus.Labels{"environment": string(e.name)}, e.metrics)
+}
+
+// status says how the environment is.
+func (e *environment) status() api.Status {
+	s := api.Status{
+		Ready: e.ready.Load(), Camera: "none", Pack: e.pack.Name, Exposed: e.atRest.Warning(),
+		People: e.service.People(), Rates: rates(&e.pack.Calibration, e.service.Gallery(e.merchant)),
+	}
+	if !s.Ready {
+		s.Reason = "starting"
+	}
+	if e.eyes != nil {
+		s.Camera, s.Fault = e.eyes.state()
+	}
+	return s
+}
+
+// reembed gives everybody a template of the pack in use: after a change of the
+// pack people come back one by one, from the crops of their enrolment. Who fails
+// is logged and stays away; the box goes on.
+func (e *environment) reembed(ctx context.Context) error {
+	told := time.Now()
+	err := e.service.Reembed(ctx, func(done, total int) {
+		if done == total || time.Since(told) > 10*time.Second {
+			e.log.Info("people are being embedded anew for the pack in use", "done", done, "of", total)
+			told = time.Now()
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		e.log.Warn("not everybody can be recognised with the pack in use", "err", err)
+	}
+	return nil
+}
+
+// storeLimit is how long a store may take to answer before the box counts as
+// stuck.
+const storeLimit = 10 * time.Second
+
+// alive tries what the environment lives by.
+func (e *environment) alive(ctx context.Context) error {
+	limit, cancel := context.WithTimeout(ctx, storeLimit)
+	defer cancel()
+	if _, err := firstMerchant(limit, e.store); err != nil {
+		return fmt.Errorf("read the store: %w", err)
+	}
+	if err := e.store.Update(limit, systemCause, func(*store.Tx) error { return nil }); err != nil {
+		return fmt.Errorf("write the store: %w", err)
+	}
+	if e.eyes != nil {
+		return e.eyes.alive()
+	}
+	return nil
+}
+
+var _ api.Box = (*box)(nil)
+
+// Control is the control server of an environment.
+func (b *box) Control(env store.Environment) (http.Handler, error) {
+	if e := b.environment(env); e != nil {
+		return e.control, nil
+	}
+	return nil, web.Fail(http.StatusNotFound, "the %s environment is not enabled (cypherface env enable %s)", env, env)
+}
+
+// Environments says which environments there are, and how they are.
+func (b *box) Environments() []api.Environment {
+	list := []api.Environment{{Environment: store.Sandbox}, {Environment: store.Production}}
+	for i := range list {
+		if e := b.environment(list[i].Environment); e != nil {
+			s := e.status()
+			list[i].Enabled, list[i].URL, list[i].Ready, list[i].Camera, list[i].People = true, e.address(), s.Ready, s.Camera, s.People
+			list[i].MerchantID = e.merchant
+		}
+	}
+	return list
+}
+
+// Enable makes an environment that is not there, with its first merchant and key,
+// and has it serve at once.
+func (b *box) Enable(ctx context.Context, env store.Environment) (first api.FirstKey, err error) {
+	b.enabling.Lock()
+	defer b.enabling.Unlock()
+	if b.environment(env) != nil {
+		return first, web.Fail(http.StatusConflict, "the %s environment is enabled already", env)
+	}
+	ctx = context.WithoutCancel(ctx) // the camera outlives the request
+	e, err := b.openEnvironment(ctx, env)
+	if err != nil {
+		return first, enableFailed(env, err)
+	}
+	merchants, err := firstMerchant(ctx, e.store)
+	if err == nil && len(merchants) > 0 {
+		err = errors.New("it has a merchant already; start the box anew")
+	}
+	if err == nil {
+		err = e.begin(ctx)
+	}
+	if err == nil {
+		first, err = e.found(ctx)
+	}
+	if err != nil {
+		return first, enableFailed(env, errors.Join(err, e.close()))
+	}
+	b.add(e)
+	return first, nil
+}
+
+// enableFailed tells the operator, who asked from the box itself, why not.
+func enableFailed(env store.Environment, err error) error {
+	return web.Fail(http.StatusUnprocessableEntity, "enable %s: %v", env, err).Because(err)
+}
+
+// found makes the first merchant of an environment, with a key.
+func (e *environment) found(ctx context.Context) (api.FirstKey, error) {
+	m, apiKey, err := e.authority.Found(ctx, systemCause, "Production", nil)
+	e.merchant = m
+	return api.FirstKey{Environment: e.name, URL: e.address(), MerchantID: m, APIKey: apiKey}, err
+}
+
+// address is the URL of the environment as a program on the box reaches it.
+func (e *environment) address() string { return address(e.listener) }
