@@ -45,6 +45,7 @@ func Run(t *testing.T, open New) {
 		{"Erase", eraseTests},
 		{"Tx", txTests},
 		{"Watch", watchTests},
+		{"Check", checkTests},
 		{"Model", modelTests},
 	} {
 		for _, tt := range group.tests {

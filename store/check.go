@@ -1,0 +1,413 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Part is the sort of thing that a Fault is about.
+type Part string
+
+const (
+	PartFile     Part = "file"     // of the backend: pages, what they point at, the room that is free
+	PartKeyring  Part = "keyring"  // of the Sealer
+	PartRecord   Part = "record"   // a value cannot be opened or read
+	PartIndex    Part = "index"    // a line is missing, or one too many
+	PartPersonal Part = "personal" // a personal part does not fit its event
+	PartJournal  Part = "journal"  // numbers of events, positions of consumers
+	PartCopy     Part = "copy"     // a hot copy of the store
+)
+
+// Fault is something in a store that is not as it should be, in the words of an
+// operator.
+type Fault struct {
+	Part   Part   `json:"part"`
+	Where  string `json:"where"`
+	What   string `json:"what"`             // what is wrong
+	Cost   string `json:"cost"`             // what does not work, or is lost
+	Remedy string `json:"remedy,omitempty"` // what to do
+
+	line *fix // of PartIndex: the line that mends it
+}
+
+// Mendable says whether what is lost follows from what is there: Mend makes it anew.
+func (f *Fault) Mendable() bool { return f.line != nil }
+
+func (f *Fault) String() string { return fmt.Sprintf("%s: %s", f.Where, f.What) }
+
+// fix is a line of an index that should be there, or should not.
+type fix struct {
+	line
+	id   string
+	gone bool
+}
+
+// Remedies, as operators can type them.
+const (
+	RemedyMend    = "cypherface store check --repair makes it anew from the records"
+	RemedyRestore = "cypherface store restore --copy latest puts the newest copy back"
+)
+
+// Checked counts what a check has read.
+type Checked struct {
+	Records  int `json:"records"` // without events
+	Lines    int `json:"lines"`   // of indexes
+	Events   int `json:"events"`
+	Personal int `json:"personal"` // personal parts
+	Erased   int `json:"erased"`   // values of people who were erased since, which nobody reads; only in copies
+}
+
+// kinds makes an empty record of each kind; events have a way of their own.
+var kinds = map[Kind]func() value{
+	KindEvent:    nil,
+	KindMerchant: func() value { return &Merchant{} },
+	KindAccount:  func() value { return &Account{} },
+	KindKey:      func() value { return &Key{} },
+	KindSecret:   func() value { return &Secret{} },
+	KindSite:     func() value { return &Site{} },
+	KindDoor:     func() value { return &Door{} },
+	KindGrant:    func() value { return &Grant{} },
+	KindDevice:   func() value { return &Device{} },
+	KindPerson:   func() value { return &Person{} },
+	KindCrop:     func() value { return &Crop{} },
+	KindTemplate: func() value { return &Template{} },
+	KindTicket:   func() value { return &Ticket{} },
+	KindImage:    func() value { return &Image{} },
+	KindReview:   func() value { return &Review{} },
+	KindSession:  func() value { return &Session{} },
+}
+
+// Check reads everything in a store: each value is opened and decoded, each record
+// held against its lines in the indexes and each line against its record, personal
+// parts against the digests in their events, the numbers of the events against each
+// other and against the positions of consumers. It reports what is wrong and goes
+// on; the error is that of a store which cannot be read on.
+func Check(tx *Tx, report func(Fault)) (Checked, error) {
+	c := &checker{tx: tx, report: report, want: map[string]int{}, missed: map[line]bool{}}
+	buckets, err := tx.buckets()
+	if err != nil {
+		return c.Checked, err
+	}
+	for _, b := range buckets {
+		if kind, ok := strings.CutPrefix(b, recordBucket("")); ok {
+			err = c.records(Kind(kind))
+		} else if b == personalBucket {
+			err = c.personal()
+		}
+		if err != nil {
+			return c.Checked, fmt.Errorf("check %s: %w", b, err)
+		}
+	}
+	for _, b := range buckets {
+		if strings.HasPrefix(b, indexBucket("")) {
+			if err := c.index(b); err != nil {
+				return c.Checked, fmt.Errorf("check %s: %w", b, err)
+			}
+		}
+	}
+	return c.Checked, c.journal()
+}
+
+func (tx *Tx) buckets() ([]string, error) {
+	if tx.kv == nil {
+		return nil, ErrTxDone
+	}
+	return tx.kv.Buckets()
+}
+
+// checker is a check under way.
+type checker struct {
+	Checked
+	tx     *Tx
+	report func(Fault)
+	want   map[string]int // lines that the records imply and that are there, by bucket
+	missed map[line]bool  // lines that were reported as missing
+	first  uint64         // number of the oldest event, 0 for none
+	last   uint64
+}
+
+// keyWords puts a key into words: ids are words already.
+func keyWords(bucket string, k []byte) string {
+	if bucket == recordBucket(KindEvent) || bucket == personalBucket || bucket == "" && len(k) == 8 {
+		if seq, err := parseSeq(k); err == nil {
+			return strings.TrimSpace(fmt.Sprintf("%s %d", bucket, seq))
+		}
+	}
+	if !utf8.Valid(k) || bytes.ContainsFunc(k, func(r rune) bool { return r < ' ' }) {
+		k = []byte(hex.EncodeToString(k))
+	}
+	return strings.TrimSpace(bucket + " " + string(k))
+}
+
+// open opens a value; false means that there is nothing to go on with.
+func (c *checker) open(bucket string, k, sealed []byte, cost string) ([]byte, bool) {
+	plain, err := c.tx.layout.sealer.Open(Place{Bucket: bucket, Key: k}, sealed)
+	switch {
+	case errors.Is(err, ErrErased):
+		c.Erased++
+		return nil, false
+	case err != nil:
+		c.report(Fault{Part: PartRecord, Where: keyWords(bucket, k), What: fmt.Sprintf("cannot be opened: %v", err), Cost: cost, Remedy: RemedyRestore})
+		return nil, false
+	}
+	return plain, true
+}
+
+// records checks the records of a kind and their lines.
+func (c *checker) records(k Kind) error {
+	bucket := recordBucket(k)
+	if k == KindEvent {
+		return c.events()
+	}
+	fresh := kinds[k]
+	return c.tx.scan(bucket, Range{}, func(key, sealed []byte) (bool, error) {
+		c.Records++
+		cost := fmt.Sprintf("this %s is lost", k)
+		plain, ok := c.open(bucket, key, sealed, cost)
+		if !ok {
+			return true, nil
+		}
+		if fresh == nil {
+			c.report(Fault{Part: PartRecord, Where: keyWords(bucket, key), What: "is of an unknown kind", Cost: "nothing uses it"})
+			return true, nil
+		}
+		rec := fresh()
+		if err := decode(plain, rec); err != nil {
+			c.report(Fault{Part: PartRecord, Where: keyWords(bucket, key), What: err.Error(), Cost: cost, Remedy: RemedyRestore})
+			return true, nil
+		}
+		return true, c.lines(k, string(key), rec.spec().entries)
+	})
+}
+
+// lines checks that a record stands in its indexes.
+func (c *checker) lines(k Kind, id string, entries []entry) error {
+	for _, e := range entries {
+		l := c.tx.line(e, id)
+		there, err := c.tx.get(l.bucket, []byte(l.key))
+		if err != nil {
+			return err
+		}
+		if string(there) == id {
+			c.want[l.bucket]++
+			continue
+		}
+		c.missed[l] = true
+		c.report(Fault{
+			Part: PartIndex, Where: l.bucket + " to " + keyWords(recordBucket(k), []byte(id)), What: "the line is missing or leads elsewhere",
+			Cost: fmt.Sprintf("this %s is not found or listed by it", k), Remedy: RemedyMend,
+			line: &fix{line: l, id: id},
+		})
+	}
+	return nil
+}
+
+// events checks the events and that their numbers leave nothing out.
+func (c *checker) events() error {
+	bucket := recordBucket(KindEvent)
+	return c.tx.scan(bucket, Range{}, func(key, sealed []byte) (bool, error) {
+		c.Events++
+		seq, err := parseSeq(key)
+		if err != nil {
+			c.report(Fault{Part: PartJournal, Where: keyWords(bucket, key), What: "the number of an event is malformed", Cost: "this event is lost", Remedy: RemedyRestore})
+			return true, nil
+		}
+		if c.first == 0 {
+			c.first = seq
+		} else if seq != c.last+1 {
+			c.gap(c.last+1, seq-1)
+		}
+		c.last = seq
+		plain, ok := c.open(bucket, key, sealed, "this event is lost, and whoever reads the journal stops at it")
+		if !ok {
+			return true, nil
+		}
+		var e Event
+		if err := decode(plain, &e); err != nil || e.Seq != seq {
+			c.report(Fault{Part: PartRecord, Where: keyWords(bucket, key), What: "cannot be read, or says that it is another", Cost: "this event is lost", Remedy: RemedyRestore})
+			return true, nil
+		}
+		if err := c.personalOf(&e); err != nil {
+			return false, err
+		}
+		return true, c.lines(KindEvent, string(key), e.entries())
+	})
+}
+
+func (c *checker) gap(from, to uint64) {
+	where := fmt.Sprintf("event %d", from)
+	if to > from {
+		where = fmt.Sprintf("events %d to %d", from, to)
+	}
+	c.report(Fault{Part: PartJournal, Where: where, What: "missing between others", Cost: "what happened then is not known any more", Remedy: RemedyRestore})
+}
+
+// personalOf checks the personal part of an event. That there is none is right
+// where the person was erased.
+func (c *checker) personalOf(e *Event) error {
+	sealed, err := c.tx.get(personalBucket, seqKey(e.Seq))
+	if err != nil {
+		return err
+	}
+	where := keyWords(personalBucket, seqKey(e.Seq))
+	fault := Fault{Part: PartPersonal, Where: where, Cost: "who was meant is not known any more", Remedy: RemedyRestore}
+	switch {
+	case sealed == nil && e.Personal == nil:
+	case sealed == nil:
+		if errors.Is(c.tx.checkErased(e.Person), ErrErased) {
+			return nil
+		}
+		fault.What = "is missing, and nobody was erased"
+		c.report(fault)
+	default:
+		plain, err := c.tx.layout.sealer.Open(Place{Bucket: personalBucket, Key: seqKey(e.Seq)}, sealed)
+		if errors.Is(err, ErrErased) {
+			c.Erased++
+			return nil
+		}
+		if digest := sha256.Sum256(plain); err != nil || string(digest[:]) != string(e.Personal) {
+			fault.What = "does not fit the digest in its event"
+			c.report(fault)
+		}
+	}
+	return nil
+}
+
+// personal checks that each personal part has an event.
+func (c *checker) personal() error {
+	return c.tx.scan(personalBucket, Range{}, func(key, _ []byte) (bool, error) {
+		c.Personal++
+		event, err := c.tx.get(recordBucket(KindEvent), key)
+		if err == nil && event == nil {
+			c.report(Fault{Part: PartPersonal, Where: keyWords(personalBucket, key), What: "has no event", Cost: "nothing uses it"})
+		}
+		return err == nil, err
+	})
+}
+
+// index checks that an index has no other lines than those of the records. As all
+// of these were found, their number tells; only where it is wrong, each is followed.
+func (c *checker) index(bucket string) error {
+	n := 0
+	err := c.tx.scan(bucket, Range{}, func(_, _ []byte) (bool, error) { n++; return true, nil })
+	c.Lines += n
+	if err != nil || n == c.want[bucket] {
+		return err
+	}
+	return c.tx.scan(bucket, Range{}, func(key, id []byte) (bool, error) {
+		l := line{bucket, string(key)}
+		if c.missed[l] { // it leads elsewhere
+			return true, nil
+		}
+		implied, err := c.tx.implies(string(id), l)
+		if err != nil || implied {
+			return true, nil // a record that cannot be read was reported
+		}
+		c.report(Fault{
+			Part: PartIndex, Where: keyWords(bucket, key), What: "the line leads to what it does not belong to: " + keyWords("", id),
+			Cost: "listings by it fail, and a value seems taken that is not", Remedy: RemedyMend,
+			line: &fix{line: l, id: string(id), gone: true},
+		})
+		return true, nil
+	})
+}
+
+// implies says whether there is a record with this id that has a line. The error
+// is that of a record which cannot be read.
+func (tx *Tx) implies(id string, l line) (bool, error) {
+	for k := range kinds {
+		entries, err := tx.entriesOf(k, id)
+		if isNotFound(err) {
+			continue
+		} else if err != nil {
+			return false, err
+		}
+		for _, e := range entries {
+			if tx.line(e, id) == l {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+func (tx *Tx) entriesOf(k Kind, id string) ([]entry, error) {
+	fresh := kinds[k]
+	if fresh == nil {
+		var e Event
+		err := tx.load(KindEvent, id, &e)
+		return e.entries(), err
+	}
+	rec := fresh()
+	err := tx.load(k, id, rec)
+	return rec.spec().entries, err
+}
+
+// journal checks the head of the journal and the positions of consumers.
+func (c *checker) journal() error {
+	head, err := Head(c.tx)
+	if err != nil {
+		return fmt.Errorf("check head of the journal: %w", err)
+	}
+	if c.last > head {
+		c.report(Fault{Part: PartJournal, Where: "head of the journal", What: fmt.Sprintf("is %d, but there are events up to %d", head, c.last), Cost: "the next events would replace others", Remedy: RemedyRestore})
+	} else if c.last > 0 && c.last < head {
+		c.gap(c.last+1, head)
+	}
+	return c.tx.scan(outboxBucket, Range{}, func(consumer, b []byte) (bool, error) {
+		fault := Fault{Part: PartJournal, Where: "position of " + string(consumer)}
+		seq, err := parseSeq(b)
+		switch {
+		case err != nil:
+			fault.What, fault.Cost, fault.Remedy = "is malformed", "this consumer gets no events", RemedyRestore
+		case seq > head:
+			fault.What = fmt.Sprintf("is event %d of %d", seq, head)
+			fault.Cost, fault.Remedy = "this consumer misses events", RemedyRestore
+		case c.first > 0 && seq+1 < c.first:
+			fault.What = fmt.Sprintf("is event %d, and the oldest there is is %d", seq, c.first)
+			fault.Cost = "this consumer has missed events and has to begin anew"
+		default:
+			return true, nil
+		}
+		c.report(fault)
+		return true, nil
+	})
+}
+
+// Mend makes lines of indexes anew, as faults of Check say, where the records still
+// imply it. The event it appends counts them; it returns how many there were. Call
+// it with some thousands at once at most.
+func Mend(tx *Tx, faults []Fault) (n int, err error) {
+	kv, err := tx.writable()
+	if err != nil {
+		return 0, err
+	}
+	for _, f := range faults {
+		if f.line == nil {
+			continue
+		}
+		implied, err := tx.implies(f.line.id, f.line.line)
+		if err != nil || implied == f.line.gone {
+			continue
+		}
+		err = tx.whole(func() error {
+			if f.line.gone {
+				return kv.Delete(f.line.bucket, []byte(f.line.key))
+			}
+			return kv.Put(f.line.bucket, []byte(f.line.key), []byte(f.line.id))
+		})
+		if err != nil {
+			return n, fmt.Errorf("mend %s: %w", f.line.bucket, err)
+		}
+		n++
+	}
+	if n > 0 {
+		_, err = Append(tx, Event{Kind: EventSystem, Action: "mend_indexes", Outcome: OutcomeDone, Counters: map[string]float64{"lines": float64(n)}}, nil)
+	}
+	return n, err
+}
