@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -80,6 +82,7 @@ var kinds = map[Kind]func() value{
 	KindImage:    func() value { return &Image{} },
 	KindReview:   func() value { return &Review{} },
 	KindSession:  func() value { return &Session{} },
+	KindPeriod:   func() value { return &Period{} },
 }
 
 // Check reads everything in a store: each value is opened and decoded, each record
@@ -410,4 +413,36 @@ func Mend(tx *Tx, faults []Fault) (n int, err error) {
 		_, err = Append(tx, Event{Kind: EventSystem, Action: "mend_indexes", Outcome: OutcomeDone, Counters: map[string]float64{"lines": float64(n)}}, nil)
 	}
 	return n, err
+}
+
+// Inspect is for backends: it is Prepare for a store that is only to be checked,
+// and changes nothing. The error is plain for a store of an older schema, which
+// Prepare would bring up to date.
+func Inspect(kv KV, opt Options) (*Layout, error) {
+	l := &Layout{sealer: opt.Sealer, clock: opt.Clock}
+	if l.sealer == nil {
+		l.sealer = Clear{}
+	}
+	if l.clock == nil {
+		l.clock = time.Now
+	}
+	b, err := kv.Get(metaBucket, []byte(infoKey))
+	switch {
+	case err != nil:
+		return nil, err
+	case b == nil:
+		return nil, fmt.Errorf("%w, but a file of something else", ErrForeign)
+	}
+	if err := json.Unmarshal(b, &l.info); err != nil {
+		return nil, fmt.Errorf("%w: read its description: %v", ErrDamaged, err)
+	}
+	switch known := 1 + len(migrations); {
+	case l.info.Environment != opt.Environment:
+		return nil, fmt.Errorf("%w of the %s environment, but of %s", ErrForeign, opt.Environment, l.info.Environment)
+	case l.info.Schema > known:
+		return nil, fmt.Errorf("%w: it has schema %d and this program knows %d", ErrNewer, l.info.Schema, known)
+	case l.info.Schema < known:
+		return nil, fmt.Errorf("it has schema %d, and is checked when it has been opened by this program, which knows %d", l.info.Schema, known)
+	}
+	return l, l.checkSeal(kv)
 }

@@ -74,6 +74,8 @@ type Options struct {
 	LockTimeout time.Duration
 	// NoSync gives durability up for speed; for tests.
 	NoSync bool
+
+	readOnly bool // and whatever the meta pages say
 	// Log is told of what goes wrong in the background; nil discards it.
 	Log *slog.Logger
 }
@@ -91,7 +93,7 @@ type Store struct {
 	log    *slog.Logger
 
 	at sync.RWMutex // protects db, which Compact replaces on the writer's goroutine
-	db *bbolt.DB
+	db *file
 
 	queue   chan *request
 	still   chan func()           // to be run between two groups
@@ -169,16 +171,22 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// begin starts a bbolt transaction. Whoever has begun keeps his file.
-func (s *Store) begin(writable bool) (tx *bbolt.Tx, err error) {
+// begin starts a bbolt transaction.
+func (s *Store) begin(writable bool) (*bbolt.Tx, error) {
+	tx, _, err := s.beginIn(writable)
+	return tx, err
+}
+
+// beginIn says as well in which file, which stays open until the transaction ends.
+func (s *Store) beginIn(writable bool) (tx *bbolt.Tx, in *file, err error) {
 	defer guard(&err)
 	s.at.RLock()
 	defer s.at.RUnlock()
 	tx, err = s.db.Begin(writable)
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
-		return nil, store.ErrClosed
+		err = store.ErrClosed
 	}
-	return tx, err
+	return tx, s.db, err
 }
 
 // guard turns a panic of bbolt, which is how it meets damaged pages, into

@@ -105,7 +105,7 @@ func (s *Store) reached(step string) {
 
 // fill copies the store as it is now, and then what was changed meanwhile, until
 // little is left.
-func (s *Store) fill(ctx context.Context, to *bbolt.DB, progress func(done, total int64)) error {
+func (s *Store) fill(ctx context.Context, to *file, progress func(done, total int64)) error {
 	if err := s.copyInto(ctx, to, progress); err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (s *Store) fill(ctx context.Context, to *bbolt.DB, progress func(done, tota
 	return to.Sync() // the last sync is short, then
 }
 
-func (s *Store) copyInto(ctx context.Context, to *bbolt.DB, progress func(done, total int64)) (err error) {
+func (s *Store) copyInto(ctx context.Context, to *file, progress func(done, total int64)) (err error) {
 	defer faults(&err)()
 	from, err := s.begin(false)
 	if err != nil {
@@ -148,7 +148,7 @@ func (s *Store) pace(ctx context.Context, from *bbolt.Tx, progress func(done, to
 }
 
 // catchUp brings what was changed up to now up to date in the copy.
-func (s *Store) catchUp(ctx context.Context, to *bbolt.DB) (err error) {
+func (s *Store) catchUp(ctx context.Context, to *file) (err error) {
 	places, err := s.changed.take() // before the snapshot, so that it has them all
 	if err != nil {
 		return err
@@ -184,7 +184,7 @@ func (s *Store) catchUp(ctx context.Context, to *bbolt.DB) (err error) {
 
 // replace has the copy take the place of the file, while the writer holds still.
 // What remains of the old file is returned, unless it is still the one that holds.
-func (s *Store) replace(ctx context.Context, to *bbolt.DB) (old *remains, err error) {
+func (s *Store) replace(ctx context.Context, to *file) (old *remains, err error) {
 	done := make(chan struct{})
 	turn := func() {
 		defer close(done)
@@ -204,7 +204,7 @@ func (s *Store) replace(ctx context.Context, to *bbolt.DB) (old *remains, err er
 }
 
 // swap is the last round, on the writer's goroutine.
-func (s *Store) swap(to *bbolt.DB) (*remains, error) {
+func (s *Store) swap(to *file) (*remains, error) {
 	if err := s.refused(); err != nil {
 		return nil, err
 	}
@@ -248,7 +248,7 @@ func (s *Store) swap(to *bbolt.DB) (*remains, error) {
 
 // remains is the file that a compacted one has replaced.
 type remains struct {
-	db   *bbolt.DB
+	db   *file
 	file *os.File // to be overwritten through
 	path string   // its last name
 	keep bool     // leave it for sweep

@@ -69,7 +69,7 @@ func pack(from *bbolt.Tx, path string, each func(done int64) error) error {
 }
 
 // reach is where the pages of a file end; the file may have grown ahead of them.
-func reach(db *bbolt.DB) (size int64) {
+func reach(db *file) (size int64) {
 	_ = db.View(func(tx *bbolt.Tx) error { size = tx.Size(); return nil }) // fails when closed only
 	return size
 }
@@ -98,7 +98,7 @@ func whole(path string, write func(draft string) error) error {
 // copyAll copies all that can be reached in from, in the order of the keys, in
 // transactions of a portion each, between which it calls each with the bytes that
 // were copied. An error of that ends it.
-func copyAll(from *bbolt.Tx, to *bbolt.DB, each func(done int64) error) error {
+func copyAll(from *bbolt.Tx, to *file, each func(done int64) error) error {
 	source := &kv{tx: from}
 	buckets, err := source.Buckets()
 	if err != nil {
@@ -129,7 +129,7 @@ func copyAll(from *bbolt.Tx, to *bbolt.DB, each func(done int64) error) error {
 // packer fills a bbolt file that nobody else knows yet. Keys that come in
 // ascending order lie packed.
 type packer struct {
-	db   *bbolt.DB
+	db   *file
 	tx   *bbolt.Tx // nil between transactions
 	name string    // of the bucket below
 	in   *bbolt.Bucket

@@ -13,7 +13,8 @@ import (
 type kv struct {
 	tx      *bbolt.Tx
 	buckets map[string]*bbolt.Bucket
-	broken  error // bbolt failed in the middle: it can tell and keep nothing more
+	broken  error        // bbolt failed in the middle: it can tell and keep nothing more
+	each    func() error // nil, or called for each key of a Scan: an error ends it
 }
 
 // guard is as the function of this name, and remembers what it met.
@@ -66,6 +67,9 @@ func (v *kv) Scan(bucket string, r store.Range, fn func(k, v []byte) (bool, erro
 	}
 	for first := true; ; first = false {
 		k, value, err := v.step(c, r, first)
+		if err == nil && v.each != nil {
+			err = v.each()
+		}
 		if err != nil || k == nil {
 			return err
 		}

@@ -13,13 +13,15 @@ import (
 // Lock keeps all others from opening the store at path until it is closed, for
 // work on what lies beside it. The error matches store.ErrLocked where another
 // has it open.
-func Lock(path string) (io.Closer, error) {
+func Lock(path string) (io.Closer, error) { return lock(path, syscall.LOCK_EX) }
+
+func lock(path string, how int) (*os.File, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("lock store: %w", err)
 	}
 	// The same lock as bbolt's.
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		err = fmt.Errorf("%w: %s holds it; stop that first", store.ErrLocked, holder(path))
 	}

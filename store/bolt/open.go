@@ -72,7 +72,7 @@ func open(path string, opt Options) (_ *Store, err error) {
 }
 
 // openWhole opens a file, which locks it, and what is in it.
-func openWhole(path string, opt Options, fresh bool) (*bbolt.DB, *store.Layout, error) {
+func openWhole(path string, opt Options, fresh bool) (*file, *store.Layout, error) {
 	db, err := openFile(path, opt)
 	if err != nil {
 		return nil, nil, err
@@ -89,7 +89,7 @@ func openWhole(path string, opt Options, fresh bool) (*bbolt.DB, *store.Layout, 
 var errMoved = errors.New("the file was replaced meanwhile")
 
 // openFile opens a bbolt file and says in the operator's words why it cannot.
-func openFile(path string, opt Options) (*bbolt.DB, error) {
+func openFile(path string, opt Options) (*file, error) {
 	db, err := openMapped(path, opt, mapped)
 	for range 3 {
 		if !errors.Is(err, errMoved) {
@@ -116,18 +116,21 @@ func openFile(path string, opt Options) (*bbolt.DB, error) {
 
 // openMapped opens a bbolt file with so much address space. After an error the
 // file is closed, which bbolt leaves undone when it panics, and so unlocked.
-func openMapped(path string, opt Options, space int) (db *bbolt.DB, err error) {
-	var file *os.File
+func openMapped(path string, opt Options, space int) (db *file, err error) {
+	db = &file{}
 	var info fs.FileInfo
 	defer func() {
 		if info != nil && !leads(path, info) && !errors.Is(err, berrors.ErrTimeout) {
-			if err == nil {
-				db.Close()
-			}
 			err = errMoved // what it held is nobody's any more
 		}
-		if err != nil && file != nil {
-			file.Close()
+		if err == nil {
+			return
+		}
+		if db.DB != nil {
+			db.Close()
+		} else if db.f != nil { // mapped by then, maybe, which would keep the lock
+			_ = syscall.Flock(int(db.f.Fd()), syscall.LOCK_UN)
+			db.f.Close()
 		}
 	}()
 	defer guard(&err)
@@ -136,19 +139,44 @@ func openMapped(path string, opt Options, space int) (db *bbolt.DB, err error) {
 	if timeout <= 0 {
 		timeout = time.Second
 	}
-	return bbolt.Open(path, 0o600, &bbolt.Options{
+	db.DB, err = bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:         timeout,
+		ReadOnly:        opt.readOnly,
 		NoSync:          opt.NoSync,
 		NoGrowSync:      opt.NoSync,
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: space,
 		OpenFile: func(name string, flag int, perm os.FileMode) (_ *os.File, err error) {
-			if file, err = os.OpenFile(name, flag, perm); err == nil {
-				info, err = file.Stat()
+			if db.f, err = os.OpenFile(name, flag, perm); err == nil {
+				info, err = db.f.Stat()
 			}
-			return file, err
+			return db.f, err
 		},
 	})
+	if err == nil && !opt.readOnly {
+		err = db.glance()
+	}
+	return db, err
+}
+
+// file is an open bbolt file.
+type file struct {
+	*bbolt.DB
+	f *os.File // bbolt's; open as long as a transaction is
+}
+
+// glance looks for damage that bbolt takes for truth, as far as it is quickly seen.
+func (db *file) glance() error {
+	both, err := readMetas(db.f)
+	if err != nil {
+		return err
+	}
+	if lost := both.lost(); lost != "" {
+		return fmt.Errorf("%w: %s", store.ErrDamaged, lost)
+	}
+	m, _ := both.newest()
+	checkFree(db.f, m, func(f store.Fault) { err = fmt.Errorf("%w: %s", store.ErrDamaged, f.String()) })
+	return err
 }
 
 // leads reports whether path still leads to a file: one that Compact has replaced
@@ -159,7 +187,7 @@ func leads(path string, file fs.FileInfo) bool {
 }
 
 // prepare checks what is in the file, and brings it up to date.
-func prepare(db *bbolt.DB, opt Options, fresh bool) (l *store.Layout, err error) {
+func prepare(db *file, opt Options, fresh bool) (l *store.Layout, err error) {
 	defer guard(&err)
 	defer faults(&err)()
 	tx, err := db.Begin(true)
@@ -168,7 +196,7 @@ func prepare(db *bbolt.DB, opt Options, fresh bool) (l *store.Layout, err error)
 	}
 	defer tx.Rollback()
 	if !fresh {
-		if st, err := os.Stat(db.Path()); err == nil && st.Size() < tx.Size() {
+		if st, err := db.f.Stat(); err == nil && st.Size() < tx.Size() {
 			return nil, fmt.Errorf("%w: the file ends at byte %d of %d", store.ErrDamaged, st.Size(), tx.Size())
 		}
 		if tx.Bucket([]byte("meta")) == nil {

@@ -6,14 +6,12 @@ import (
 	"io"
 	"os"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/cypherface/edge/store"
 )
 
 // seal replaces a store that is not sealed by a sealed copy of itself: in the old
 // file, freed pages would keep what they held. A cut leaves the one or the other.
-func seal(path string, opt Options) (*bbolt.DB, *store.Layout, error) {
+func seal(path string, opt Options) (*file, *store.Layout, error) {
 	if err := sealFile(path, opt); err != nil {
 		return nil, nil, fmt.Errorf("seal it: %w", err)
 	}
@@ -37,7 +35,7 @@ func sealFile(path string, opt Options) (err error) {
 	return blank(remains)
 }
 
-func sealInto(old *bbolt.DB, path string, opt Options) (err error) {
+func sealInto(old *file, path string, opt Options) (err error) {
 	defer guard(&err)
 	defer faults(&err)()
 	inside, err := opt.inside()
