@@ -96,11 +96,19 @@ func Check(tx *Tx, report func(Fault)) (Checked, error) {
 	if err != nil {
 		return c.Checked, err
 	}
+	if err := c.description(); err != nil {
+		return c.Checked, err
+	}
 	for _, b := range buckets {
-		if kind, ok := strings.CutPrefix(b, recordBucket("")); ok {
+		switch kind, record := strings.CutPrefix(b, recordBucket("")); {
+		case record:
 			err = c.records(Kind(kind))
-		} else if b == personalBucket {
+		case b == personalBucket:
 			err = c.personal()
+		case b == erasedBucket:
+			err = c.erased()
+		case b != metaBucket && b != outboxBucket && !strings.HasPrefix(b, indexBucket("")):
+			c.report(Fault{Part: PartRecord, Where: b, What: "is of no use to this program", Cost: "perhaps it had another name, and what is in it is missing", Remedy: RemedyRestore})
 		}
 		if err != nil {
 			return c.Checked, fmt.Errorf("check %s: %w", b, err)
@@ -132,6 +140,54 @@ type checker struct {
 	missed map[line]bool  // lines that were reported as missing
 	first  uint64         // number of the oldest event, 0 for none
 	last   uint64
+	tree   Tree // of the events, as long as none is missing from the first on
+}
+
+// description checks that the store is of the box whose name it was sealed with.
+func (c *checker) description() error {
+	sealed, err := c.tx.get(metaBucket, []byte(sealKey))
+	if err != nil || sealed == nil {
+		return err
+	}
+	device, err := c.tx.layout.sealer.Open(sealPlace, sealed)
+	if info := c.tx.layout.info; err != nil || DeviceID(device) != info.Device {
+		c.report(Fault{
+			Part: PartRecord, Where: "description of the store", What: fmt.Sprintf("names the box %s, which it was not sealed for", info.Device),
+			Cost: "new events are those of another box", Remedy: RemedyRestore,
+		})
+	}
+	return nil
+}
+
+// erased checks the notes of erasures: each leads to its event, if that is still in
+// the store, and the keyring knows of each.
+func (c *checker) erased() error {
+	known := map[PersonTag]bool{}
+	ring, ok := c.tx.layout.sealer.(Keyring)
+	if ok {
+		for _, tag := range ring.Forgotten() {
+			known[tag] = true
+		}
+	}
+	return c.tx.scan(erasedBucket, Range{}, func(key, b []byte) (bool, error) {
+		fault := Fault{
+			Part: PartRecord, Where: keyWords(erasedBucket, key), What: "is no note of an erasure",
+			Cost: "who was erased could be put again", Remedy: RemedyRestore,
+		}
+		seq, err := parseSeq(b)
+		if err != nil || len(key) != len(PersonTag{}) {
+			c.report(fault)
+			return true, nil
+		}
+		tag := PersonTag(key)
+		var e Event
+		err = c.tx.load(KindEvent, string(seqKey(seq)), &e)
+		if ok && !known[tag] && !ring.Has(tag) || err == nil && (e.Kind != EventErasure || e.Person.Tag() != tag) {
+			fault.What = fmt.Sprintf("is the note of an erasure by event %d, which is none", seq)
+			c.report(fault)
+		}
+		return true, nil
+	})
 }
 
 // keyWords puts a key into words: ids are words already.
@@ -235,6 +291,12 @@ func (c *checker) events() error {
 			c.report(Fault{Part: PartRecord, Where: keyWords(bucket, key), What: "cannot be read, or says that it is another", Cost: "this event is lost", Remedy: RemedyRestore})
 			return true, nil
 		}
+		if e.Device != c.tx.layout.info.Device || e.Epoch != c.tx.layout.info.Epoch {
+			c.report(Fault{Part: PartJournal, Where: keyWords(bucket, key), What: "is of another box or epoch than the store", Cost: "it cannot be told whose it is", Remedy: RemedyRestore})
+		}
+		if raw, _, err := split(plain); err == nil && c.tree.Size()+1 == seq {
+			c.tree.Append(LeafHash(raw))
+		}
 		if err := c.personalOf(&e); err != nil {
 			return false, err
 		}
@@ -325,7 +387,9 @@ func (c *checker) index(bucket string) error {
 func (tx *Tx) implies(id string, l line) (bool, error) {
 	for k := range kinds {
 		entries, err := tx.entriesOf(k, id)
-		if isNotFound(err) {
+		if errors.Is(err, ErrErased) {
+			return true, nil // in a copy: nobody can say that it has not
+		} else if isNotFound(err) {
 			continue
 		} else if err != nil {
 			return false, err
@@ -353,9 +417,14 @@ func (tx *Tx) entriesOf(k Kind, id string) ([]entry, error) {
 
 // journal checks the head of the journal and the positions of consumers.
 func (c *checker) journal() error {
-	head, err := Head(c.tx)
+	tree, err := JournalTree(c.tx)
 	if err != nil {
-		return fmt.Errorf("check head of the journal: %w", err)
+		c.report(Fault{Part: PartJournal, Where: "head of the journal", What: err.Error(), Cost: "no event can be appended, and so nothing changed", Remedy: RemedyRestore})
+		return nil
+	}
+	head := tree.Size()
+	if c.tree.Size() == head && c.tree.Root() != tree.Root() {
+		c.report(Fault{Part: PartJournal, Where: "head of the journal", What: "is not that of its events", Cost: "the journal cannot be proven", Remedy: RemedyRestore})
 	}
 	if c.last > head {
 		c.report(Fault{Part: PartJournal, Where: "head of the journal", What: fmt.Sprintf("is %d, but there are events up to %d", head, c.last), Cost: "the next events would replace others", Remedy: RemedyRestore})

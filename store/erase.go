@@ -35,6 +35,15 @@ func Erase(tx *Tx, id PersonID) error {
 	return tx.noteErasure(Event{Kind: EventErasure, Merchant: p.Merchant, Person: id, Outcome: OutcomeDone})
 }
 
+// AnyErased says whether anybody was ever erased.
+func AnyErased(tx *Tx) (any bool, err error) {
+	err = tx.scan(erasedBucket, Range{}, func(_, _ []byte) (bool, error) {
+		any = true
+		return false, nil
+	})
+	return any, err
+}
+
 // noteErasure appends the event of an erasure and keeps that it happened.
 func (tx *Tx) noteErasure(e Event) error {
 	kv, err := tx.writable()

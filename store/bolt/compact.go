@@ -76,7 +76,7 @@ func (s *Store) compact(ctx context.Context, progress func(done, total int64)) (
 		return err
 	}
 	draft := s.path + draftSuffix
-	if err := discard(draft); err != nil {
+	if err := Discard(draft); err != nil {
 		return err
 	}
 	s.reached("create")
@@ -91,7 +91,7 @@ func (s *Store) compact(ctx context.Context, progress func(done, total int64)) (
 		old, err = s.replace(ctx, to)
 	}
 	if old == nil {
-		return errors.Join(err, to.Close(), discard(draft))
+		return errors.Join(err, to.Close(), Discard(draft))
 	}
 	return errors.Join(err, old.erase(s))
 }
@@ -277,7 +277,7 @@ const (
 
 // sweep removes what a cut has left beside a store, whose lock is held.
 func sweep(path string) error {
-	if err := discard(path + draftSuffix); err != nil {
+	if err := Discard(path + draftSuffix); err != nil {
 		return err
 	}
 	old := path + oldSuffix
@@ -294,12 +294,12 @@ func sweep(path string) error {
 	if os.SameFile(a, b) { // it is the one that holds
 		return os.Remove(old)
 	}
-	return discard(old)
+	return Discard(old)
 }
 
-// discard overwrites and removes a file, if it is there. Others than we do not
-// know it.
-func discard(path string) error {
+// Discard overwrites a store that nobody has open, as far as the disk writes where
+// it has written before, and removes it. That there is none is no error.
+func Discard(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -83,11 +83,11 @@ func whole(path string, write func(draft string) error) error {
 	}
 	defer dir.Close()
 	draft := path + draftSuffix
-	if err := discard(draft); err != nil {
+	if err := Discard(draft); err != nil {
 		return err
 	}
 	if err := write(draft); err != nil {
-		return errors.Join(err, discard(draft))
+		return errors.Join(err, Discard(draft))
 	}
 	if err := os.Rename(draft, path); err != nil {
 		return err

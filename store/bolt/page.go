@@ -320,8 +320,10 @@ func (c *pageChecker) tree(id uint64, bucket string, low, high []byte) error {
 		switch {
 		case b[8] == branchPage:
 			err = c.tree(e.child, bucket, e.key, next)
-		case e.flags&bucketFlag != 0:
+		case bucket == allBuckets && e.flags == bucketFlag:
 			err = c.bucket(id, e)
+		case bucket == allBuckets || e.flags != 0:
+			c.fault(id, costPage, store.RemedyRestore, "has an element that is no %s (%s)", map[bool]string{true: "bucket", false: "value"}[bucket == allBuckets], bucket)
 		}
 		if err != nil {
 			return err
@@ -329,6 +331,9 @@ func (c *pageChecker) tree(id uint64, bucket string, low, high []byte) error {
 	}
 	return nil
 }
+
+// allBuckets is what the tree of the buckets is called; none lies within another.
+const allBuckets = "the list of buckets"
 
 // bucket checks a bucket that an element of a leaf is.
 func (c *pageChecker) bucket(id uint64, e element) error {
@@ -342,7 +347,7 @@ func (c *pageChecker) bucket(id uint64, e element) error {
 	inline := e.value[16:]
 	if len(inline) < pageHead || binary.LittleEndian.Uint16(inline[8:]) != leafPage {
 		c.fault(id, costPage, store.RemedyRestore, "has a small bucket that is none (%s)", e.key)
-	} else if _, ok := elements(inline); !ok {
+	} else if all, ok := elements(inline); !ok || slices.ContainsFunc(all, func(e element) bool { return e.flags != 0 }) {
 		c.fault(id, costPage, store.RemedyRestore, "has a small bucket whose elements do not lie in it in order (%s)", e.key)
 	}
 	return nil
@@ -399,7 +404,7 @@ func checkFree(r io.ReaderAt, m meta, report func(store.Fault)) {
 func checkPages(r io.ReaderAt, m meta, report func(store.Fault), each func() error) (uint64, error) {
 	c := newPageChecker(r, m, report)
 	c.each = each
-	if err := c.tree(m.root, "the list of buckets", nil, nil); err != nil {
+	if err := c.tree(m.root, allBuckets, nil, nil); err != nil {
 		return 0, err
 	}
 	return c.free(m.freelist)

@@ -24,3 +24,17 @@ func (s *Store) Relax() (err error) {
 	}
 	return nil
 }
+
+// Room says how many bytes of the file are in use and how many are free, and how
+// many pages are on the list of free ones.
+func (s *Store) Room() (used, free int64, pages int) {
+	tx, in, err := s.beginIn(false)
+	if err != nil {
+		return 0, 0, 0
+	}
+	defer tx.Rollback()
+	stats, size := in.Stats(), int64(in.Info().PageSize)
+	pages = stats.FreePageN + stats.PendingPageN
+	free = int64(pages) * size
+	return tx.Size() - free, free, pages
+}
