@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -39,6 +40,19 @@ type State struct {
 	Frames  uint64    // handed out
 	Dropped uint64    // see Frame.Dropped
 	Notes   []string  // what the device cannot do of what the URL asks
+	Health  Health    // of the picture; zero for files and the demo, which are what they are
+}
+
+// Trouble says what is wrong with the camera and what to do, "" where it is well.
+// alarm: somebody should look at it at once.
+func (s State) Trouble() (words string, alarm bool) {
+	switch p := s.Health.Picture; {
+	case s.Status == StatusFault && s.Err != nil:
+		return s.Err.Error(), true
+	case s.Status == StatusLive && p != PictureGood && p != "":
+		return string(p) + ": " + p.Hint(), p.Alarm()
+	}
+	return "", false
 }
 
 // noted is a Source that could not do all that was asked of it.
@@ -57,8 +71,10 @@ type Camera struct {
 	reading sync.Mutex // held by Next; protects the fields below
 	src     Source     // nil while there is no device
 	opened  time.Time  // when src was
+	metered bool       // src is worth a look at its health
 	pause   time.Duration
 	dropped uint64 // by the devices that were closed
+	meter   meter
 
 	mu       sync.Mutex // protects the fields below
 	state    State
@@ -167,6 +183,7 @@ func (c *Camera) connect(ctx context.Context) error {
 		device = s.String()
 	}
 	c.src, c.opened = src, time.Now()
+	c.metered = !strings.HasPrefix(device, "file:") && !strings.HasPrefix(device, "dir:") && !strings.HasPrefix(device, "demo:")
 	c.mu.Lock()
 	c.follower, _ = src.(Follower)
 	c.noted, _ = src.(noted)
@@ -184,6 +201,8 @@ func (c *Camera) lose(err error) {
 	c.src = nil
 	c.mu.Lock()
 	c.follower, c.noted = nil, nil
+	c.meter.lose()
+	c.state.Health = c.meter.health
 	c.mu.Unlock()
 	c.dropped = c.State().Dropped
 	c.fail(err)
@@ -212,9 +231,33 @@ func (c *Camera) deliver(f Frame) Frame {
 		c.subject = nil
 	}
 	c.mu.Unlock()
-	f.Image = c.view.of(f.Image)
 	c.change(StatusLive, "", nil)
+	c.measure(f)
+	f.Image = c.view.of(f.Image)
 	return f
+}
+
+// measure looks at the health of the whole picture, and tells when it changed.
+func (c *Camera) measure(f Frame) {
+	if !c.metered {
+		return
+	}
+	changed := c.meter.see(f.Time, f.Image)
+	c.mu.Lock()
+	c.state.Health = c.meter.health
+	now := c.state
+	c.mu.Unlock()
+	if !changed {
+		return
+	}
+	if words, alarm := now.Trouble(); alarm {
+		c.log.Warn("camera picture", "device", now.Device, "picture", words)
+	} else {
+		c.log.Info("camera picture", "device", now.Device, "picture", now.Health.Picture)
+	}
+	if c.changed != nil {
+		c.changed(now)
+	}
 }
 
 // change moves to a status and tells about it when it is another one, or

@@ -329,6 +329,37 @@ func TestDeviceIsSteeredByTheFace(t *testing.T) {
 	}
 }
 
+// A webcam that is covered or frozen delivers frames as before; its picture tells.
+func TestDeviceHealth(t *testing.T) {
+	for fault, want := range map[fusecam.Fault]camera.Picture{fusecam.Covered: camera.PictureCovered, fusecam.Frozen: camera.PictureFrozen} {
+		t.Run(string(fault), func(t *testing.T) {
+			t.Parallel()
+			if testing.Short() && fault == fusecam.Frozen {
+				t.Skip("it takes ten seconds to call a picture frozen")
+			}
+			bus := fusecam.Mount(t, fusecam.Webcam{Node: "video0", Width: 320, Height: 256, Person: 73, FPS: 15})
+			cam := watch(t, "v4l2:"+bus.Path("video0")+"?format=yuyv&exposure=16")
+			for _, step := range []struct {
+				fault   fusecam.Fault
+				picture camera.Picture
+			}{{fusecam.None, camera.PictureGood}, {fault, want}, {fusecam.None, camera.PictureGood}} {
+				bus.Fault(0, step.fault)
+				for deadline := time.Now().Add(20 * time.Second); cam.State().Health.Picture != step.picture; cam.frames(t, 1) {
+					if time.Now().After(deadline) {
+						t.Fatalf("%q never showed: %+v", step.picture, cam.State().Health)
+					}
+				}
+				if words, alarm := cam.State().Trouble(); alarm != (step.picture == want) || alarm && words == "" {
+					t.Errorf("%s: told %q, alarm %v", step.picture, words, alarm)
+				}
+			}
+			if s := cam.State(); len(cam.faults()) != 0 || s.Health.Rate < 5 {
+				t.Errorf("faults %v, %.1f frames a second", cam.faults(), s.Health.Rate)
+			}
+		})
+	}
+}
+
 // A camera that dies while it is steered, or is closed, keeps no exposure of ours.
 func TestDeviceIsGivenBack(t *testing.T) {
 	t.Parallel()
