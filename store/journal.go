@@ -237,6 +237,21 @@ func Acked(tx *Tx, consumer string) (uint64, error) {
 	return parseSeq(b)
 }
 
+// Waiting returns the number of the first event that a consumer has not
+// acknowledged; where none waits, that of the event to come.
+func Waiting(tx *Tx) (uint64, error) {
+	head, err := Head(tx)
+	if err != nil {
+		return 0, err
+	}
+	err = tx.scan(outboxBucket, Range{}, func(_, b []byte) (bool, error) {
+		acked, err := parseSeq(b)
+		head = min(head, acked)
+		return true, err
+	})
+	return head + 1, err
+}
+
 // Ack notes that a consumer has all events up to seq and will not ask for them
 // again. An older acknowledgement changes nothing. It is no event itself.
 func Ack(tx *Tx, consumer string, seq uint64) error {
@@ -265,14 +280,11 @@ func Ack(tx *Tx, consumer string, seq uint64) error {
 // with their personal parts, and returns how many there were. It stops short of
 // events that a consumer still waits for.
 func Trim(tx *Tx, through uint64, limit int) (int, error) {
-	err := tx.scan(outboxBucket, Range{}, func(_, b []byte) (bool, error) {
-		acked, err := parseSeq(b)
-		through = min(through, acked)
-		return true, err
-	})
+	waiting, err := Waiting(tx)
 	if err != nil {
 		return 0, err
 	}
+	through = min(through, waiting-1)
 	events, err := Events(tx, 0, limit)
 	if err != nil {
 		return 0, err
