@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +23,6 @@ type world struct {
 	log   *Log
 	days  int
 	most  int // events of a period
-	said  strings.Builder
 }
 
 var morning = time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)
