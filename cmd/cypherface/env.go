@@ -68,6 +68,9 @@ func listEnvironments(ctx context.Context, t *terminal, box boxFlags, asJSON boo
 			words = "enabled, " + e.Reason
 		}
 		fmt.Fprintf(w, "%s\t%s\n", e.Environment, words)
+		if e.Fingerprint != "" {
+			fmt.Fprintf(w, "\tcertificate %s\n\tcurl --pinnedpubkey '%s'\n", e.Fingerprint, e.Pin)
+		}
 	}
 	return w.Flush()
 }
@@ -124,6 +127,9 @@ func enableEnvironment(ctx context.Context, t *terminal, box boxFlags, env store
 	where := first.URL
 	if where == "" {
 		where = "served from the next start of the box on"
+	}
+	if first.Fingerprint != "" {
+		where += "\ncertificate " + first.Fingerprint
 	}
 	fmt.Fprintf(t.out, "enabled     %s, %s\nmerchantId  %s\napiKey      %s\n\nThe key is shown this once.\n", env, where, first.MerchantID, first.APIKey)
 	return nil

@@ -114,6 +114,9 @@ func (b *box) welcome(out io.Writer, first *bootstrapFile) {
 		if s.Fault != "" {
 			fmt.Fprintf(out, "            %s\n", s.Fault)
 		}
+		if f := e.fingerprint(); f != "" {
+			fmt.Fprintf(out, "  TLS       certificate of its own, SHA-256 %s\n", f)
+		}
 	}
 	if first != nil {
 		fmt.Fprintf(out, `

@@ -116,7 +116,7 @@ func TestAddressAsTheBoxReachesIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := address(l); !strings.HasPrefix(got, want) {
+		if got := address(l, "http"); !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %s", listenOn, got)
 		}
 		l.Close()

@@ -33,6 +33,9 @@ type environment struct {
 	log       *slog.Logger
 	metrics   *prometheus.Registry
 	listener  net.Listener
+	certs     web.Certificates // nil: plain HTTP
+	own       *web.Own         // certs, where the box made them
+	clock     *auth.Clock
 	store     store.Store
 	atRest    seal.Source      // of the master key
 	merchant  store.MerchantID // whose people the camera sees
@@ -73,8 +76,20 @@ func (b *box) openEnvironment(ctx context.Context, env store.Environment) (_ *en
 		return nil, err
 	}
 	e.closers = append(e.closers, func() error { e.listener.Close(); return nil }) // its server may have done so
-	e.authority, err = auth.Open(ctx, st, nil)
-	return e, err
+	if e.clock, err = newClock(ctx, st); err != nil {
+		return nil, err
+	}
+	if !e.clock.Trusted() {
+		e.log.Warn("the clock says less than has passed: no tokens are issued until it is right", "hint", "timedatectl set-ntp true, or set-time")
+	}
+	if err := e.secure(); err != nil {
+		return nil, err
+	}
+	if e.authority, err = auth.Open(ctx, st, e.clock.Now); err != nil {
+		return nil, err
+	}
+	e.authority.TimeKnown = e.clock.Trusted
+	return e, nil
 }
 
 // begin opens what needs the networks.
@@ -109,10 +124,12 @@ func (e *environment) close() (err error) {
 // Requests that are under way then may go on for the drain time; base lives on
 // for them.
 func (e *environment) serve(g *errgroup.Group, live, base context.Context) {
-	if !local(e.listen) {
+	if e.certs == nil && !local(e.listen) {
 		e.log.Warn("the API listens on the network without TLS: keys and pictures cross it readable", "address", e.listen)
 	}
-	public := e.api.Public().HTTP(base)
+	server := e.api.Public()
+	server.HSTS = e.certs != nil && e.certs.Known()
+	public := server.HTTP(base)
 	g.Go(func() error { return serveUntil(live, public, e.listener, e.drain) })
 	g.Go(func() error { return e.api.Sweep(live) })
 	g.Go(func() error { return e.watch(live) })
@@ -131,7 +148,7 @@ func (e *environment) apiConfig() api.Config {
 		Store: e.store, Authority: e.authority, Verifier: e.service, Detector: e.engine,
 		Version: version(), Status: e.status, Log: e.log,
 		Metrics: e.registerer(), Gather: prometheus.Gatherers{e.box.metrics, e.metrics},
-		BaseURL: e.url, UploadLife: e.uploadLife,
+		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now,
 	}
 	if e.eyes != nil {
 		c.Camera = e.eyes
@@ -214,6 +231,9 @@ func (b *box) Environments() []api.Environment {
 			s := e.status()
 			list[i].Enabled, list[i].URL, list[i].Ready, list[i].Camera, list[i].People = true, e.address(), s.Ready, s.Camera, s.People
 			list[i].MerchantID = e.merchant
+			if e.own != nil {
+				list[i].Fingerprint, list[i].Pin = e.own.Fingerprint(), e.own.Pin()
+			}
 		}
 	}
 	return list
@@ -258,8 +278,16 @@ func enableFailed(env store.Environment, err error) error {
 func (e *environment) found(ctx context.Context) (api.FirstKey, error) {
 	m, apiKey, err := e.authority.Found(ctx, systemCause, "Production", nil)
 	e.merchant = m
-	return api.FirstKey{Environment: e.name, URL: e.address(), MerchantID: m, APIKey: apiKey}, err
+	return api.FirstKey{Environment: e.name, URL: e.address(), MerchantID: m, APIKey: apiKey, Fingerprint: e.fingerprint()}, err
+}
+
+// fingerprint is that of a certificate which the box made itself.
+func (e *environment) fingerprint() string {
+	if e.own == nil {
+		return ""
+	}
+	return e.own.Fingerprint()
 }
 
 // address is the URL of the environment as a program on the box reaches it.
-func (e *environment) address() string { return address(e.listener) }
+func (e *environment) address() string { return address(e.listener, e.scheme()) }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -46,8 +48,21 @@ func (d *daemonRun) production() *daemonRun {
 	var first api.FirstKey
 	d.control("POST", "box", "/control/environments/production", 201, &first)
 	p := *d
+	p.http = trusting(d.t, d.dir)
 	p.url, p.boot = first.URL, bootstrapFile{URL: first.URL, MerchantID: first.MerchantID, APIKey: first.APIKey}
 	return &p
+}
+
+// trusting is a client that knows production's own certificate.
+func trusting(t *testing.T, dir string) http.Client {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(dir, "production", "tls", "tls.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(raw)
+	return http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
 }
 
 func TestTwoEnvironmentsInOneBox(t *testing.T) {
@@ -68,7 +83,7 @@ func TestTwoEnvironmentsInOneBox(t *testing.T) {
 		t.Errorf("production is %+v, the sandbox %+v", p.boot, d.boot)
 	}
 	ada, eve := d.enrol("ada", mate), p.enrol("eve", stranger)
-	for _, crossed := range []*daemonRun{{t: t, url: p.url, boot: d.boot}, {t: t, url: d.url, boot: p.boot}} {
+	for _, crossed := range []*daemonRun{{t: t, http: p.http, url: p.url, boot: d.boot}, {t: t, url: d.url, boot: p.boot}} {
 		crossed.call("GET", "/users/", "", 401)
 	}
 	d.call("GET", "/users/"+eve, "", 404)
@@ -76,9 +91,13 @@ func TestTwoEnvironmentsInOneBox(t *testing.T) {
 	if m := p.call("POST", "/identify", mate, 200); m["match"] != false || m["gallery"] != 1.0 {
 		t.Errorf("production knows whom the sandbox knows: %v", m)
 	}
+	plain := &daemonRun{t: t, url: strings.Replace(p.url, "https", "http", 1), boot: p.boot}
+	if m := plain.call("GET", "/users/", "", 400); !strings.Contains(m["message"].(string), "https://") {
+		t.Errorf("plain HTTP in production: %v", m)
+	}
 	// A link of one is worth nothing in the other.
 	link := d.call("POST", "/upload/generate-url/", `{"userId":"`+ada+`","imageName":"a.png","contentType":"image/png","type":"match"}`, 200)["url"].(string)
-	d.call("PUT", strings.Replace(link, d.url, p.url, 1), mate, 403)
+	p.call("PUT", strings.Replace(link, d.url, p.url, 1), mate, 403)
 	if v := p.call("GET", "/version/", "", 200); v["environment"] != "production" {
 		t.Errorf("version %v", v)
 	}
@@ -89,7 +108,7 @@ func TestTwoEnvironmentsInOneBox(t *testing.T) {
 	}
 	var list struct{ Environments []api.Environment }
 	d.control("GET", "localhost", "/control/environments", 200, &list)
-	if n := len(list.Environments); n != 2 || list.Environments[1].URL != p.url || list.Environments[1].People != 1 || !list.Environments[1].Ready {
+	if n := len(list.Environments); n != 2 || list.Environments[1].URL != p.url || list.Environments[1].People != 1 || len(list.Environments[1].Fingerprint) != 95 || !list.Environments[1].Ready {
 		t.Errorf("environments %+v", list.Environments)
 	}
 	var own struct{ Environment string }
@@ -107,7 +126,7 @@ func TestTwoEnvironmentsInOneBox(t *testing.T) {
 
 	again := start(t, dir, "--camera", "none:", "--production-camera", "none:")
 	again.control("GET", "box", "/control/environments", 200, &list)
-	later := &daemonRun{t: t, url: list.Environments[1].URL, boot: p.boot}
+	later := &daemonRun{t: t, http: p.http, url: list.Environments[1].URL, boot: p.boot}
 	if m := later.call("POST", "/identify", stranger, 200); m["userId"] != eve {
 		t.Errorf("after the restart: %v", m)
 	}

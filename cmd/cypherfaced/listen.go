@@ -28,15 +28,15 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 }
 
 // address is the URL of a listener as a program on the box reaches it.
-func address(l net.Listener) string {
+func address(l net.Listener, scheme string) string {
 	host, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
-		return "http://" + l.Addr().String()
+		return scheme + "://" + l.Addr().String()
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
 // socketName is the control socket in the data folder.

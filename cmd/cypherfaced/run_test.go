@@ -32,6 +32,7 @@ const packs = "../../.deps/packs"
 // daemonRun is a daemon that runs.
 type daemonRun struct {
 	t    *testing.T
+	http http.Client
 	dir  string
 	url  string
 	boot bootstrapFile
@@ -154,7 +155,7 @@ func (d *daemonRun) call(method, url, body string, status int) map[string]any {
 	if method != "PUT" {
 		req.Header.Set("Authorization", "Bearer "+d.boot.APIKey)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := d.http.Do(req)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -283,7 +284,7 @@ func (d *daemonRun) decision() map[string]any {
 
 func (d *daemonRun) get(path string) string {
 	d.t.Helper()
-	resp, err := http.Get(d.url + path)
+	resp, err := d.http.Get(d.url + path)
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cypherface/edge/internal/web"
 	"github.com/cypherface/edge/store"
 	"github.com/cypherface/edge/store/seal"
 )
@@ -26,6 +27,7 @@ type settings struct {
 	data       string
 	sandbox    place
 	production place
+	acme       web.ACMEOptions // Names and Cache are an environment's
 	packs      string
 	masterKey  string
 	uploadLife time.Duration
@@ -37,6 +39,7 @@ type settings struct {
 type place struct {
 	listen string
 	url    string
+	tls    string
 	camera string
 }
 
@@ -52,12 +55,17 @@ func (s *settings) of(env store.Environment) *place {
 func (s *settings) flags() *flag.FlagSet {
 	fs := flag.NewFlagSet("cypherfaced", flag.ContinueOnError)
 	fs.StringVar(&s.data, "data", "data", "`folder` of the box's data; one box a folder")
-	fs.StringVar(&s.sandbox.listen, "listen", "127.0.0.1:8080", "`address` and port of the sandbox API; plain HTTP")
+	fs.StringVar(&s.sandbox.listen, "listen", "127.0.0.1:8080", "`address` and port of the sandbox API")
 	fs.StringVar(&s.sandbox.url, "url", "", "`URL` under which clients reach the sandbox, for upload links; empty: as each client called it")
+	fs.StringVar(&s.sandbox.tls, "tls", "auto", "certificate of the sandbox: own, files:CERT,KEY, acme:NAME[,NAME], off, or auto: off on loopback, own elsewhere")
 	fs.StringVar(&s.sandbox.camera, "camera", "auto:", "camera `URL` of the sandbox: auto:, v4l2:/dev/video0, file:CLIP, dir:FOLDER, demo:, or none:")
 	fs.StringVar(&s.production.listen, "production-listen", "127.0.0.1:8443", "`address` and port of the production API, once cypherface env enable production has made it")
 	fs.StringVar(&s.production.url, "production-url", "", "`URL` under which clients reach production, for upload links; empty: as each client called it")
+	fs.StringVar(&s.production.tls, "production-tls", "own", "certificate of production: own, files:CERT,KEY, or acme:NAME[,NAME]")
 	fs.StringVar(&s.production.camera, "production-camera", "auto:", "camera `URL` of production; there are no demo people in it")
+	fs.StringVar(&s.acme.Directory, "acme-directory", "", "`URL` of the ACME authority; empty: Let's Encrypt")
+	fs.StringVar(&s.acme.Email, "acme-email", "", "`address` that the ACME authority may write to")
+	fs.StringVar(&s.acme.CA, "acme-ca", "", "`file` (PEM) that the ACME authority is known by; empty: what the system trusts")
 	fs.StringVar(&s.packs, "packs", "", "`folder` of the packs; empty: packs/ beside the program")
 	fs.StringVar(&s.masterKey, "master-key", "", "`place` of the key that protects the data: file:PATH, passphrase, passphrase-fd:N; empty: systemd's credential, else a file beside the data")
 	fs.DurationVar(&s.uploadLife, "upload-life", 4800*time.Second, "how long an upload link is good for")
@@ -170,6 +178,12 @@ func (p *place) check(prefix string) error {
 	if _, _, err := net.SplitHostPort(p.listen); err != nil {
 		return fmt.Errorf("check settings: %slisten: %w (write 127.0.0.1:8080)", prefix, err)
 	}
+	if _, err := p.certificate(); err != nil {
+		return fmt.Errorf("check settings: %stls: %w", prefix, err)
+	}
+	if prefix != "" && (p.tls == "off" || p.tls == "auto") {
+		return fmt.Errorf("check settings: %stls: production answers by TLS only (own, files:CERT,KEY, or acme:NAME)", prefix)
+	}
 	if p.url == "" {
 		return nil
 	}
@@ -178,6 +192,33 @@ func (p *place) check(prefix string) error {
 		return fmt.Errorf("check settings: %surl: %q is not of the form http://box.example:8080", prefix, p.url)
 	}
 	return nil
+}
+
+// certificate splits the setting tls: off, own, files with two arguments, acme
+// with at least one.
+func (p *place) certificate() (kind certKind, err error) {
+	word, rest, _ := strings.Cut(p.tls, ":")
+	kind.word = word
+	if rest != "" {
+		kind.args = strings.Split(rest, ",")
+	}
+	n := len(kind.args)
+	switch {
+	case word == "auto" && n == 0 && local(p.listen):
+		kind.word = "off"
+	case word == "auto" && n == 0:
+		kind.word = "own"
+	case (word == "own" || word == "off") && n == 0, word == "files" && n == 2, word == "acme" && n > 0:
+	default:
+		return kind, fmt.Errorf("%q is none of auto, off, own, files:CERT,KEY, acme:NAME[,NAME]", p.tls)
+	}
+	return kind, nil
+}
+
+// certKind is where a certificate comes from.
+type certKind struct {
+	word string // off, own, files, acme
+	args []string
 }
 
 // local reports whether only programs on the box itself reach the address.

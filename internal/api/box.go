@@ -26,7 +26,9 @@ type Environment struct {
 	Environment store.Environment `json:"environment"`
 	Enabled     bool              `json:"enabled"`
 	URL         string            `json:"url,omitempty"`
-	MerchantID  store.MerchantID  `json:"merchantId,omitempty"` // the first one
+	Fingerprint string            `json:"fingerprint,omitempty"` // SHA-256 of the certificate that the box made, to compare
+	Pin         string            `json:"pin,omitempty"`         // of its key, for curl --pinnedpubkey
+	MerchantID  store.MerchantID  `json:"merchantId,omitempty"`  // the first one
 	Ready       bool              `json:"ready"`
 	Reason      string            `json:"reason,omitempty"` // why not
 	Camera      string            `json:"camera,omitempty"`
@@ -37,6 +39,7 @@ type Environment struct {
 type FirstKey struct {
 	Environment store.Environment `json:"environment"`
 	URL         string            `json:"url,omitempty"`
+	Fingerprint string            `json:"fingerprint,omitempty"` // of the certificate that the box made
 	MerchantID  store.MerchantID  `json:"merchantId"`
 	APIKey      string            `json:"apiKey"`
 }

@@ -35,6 +35,8 @@ func problem(err error) error {
 		return fail(http.StatusForbidden, "the merchant is suspended")
 	case errors.Is(err, auth.ErrSignature):
 		return fail(http.StatusForbidden, "the upload link is wrong or has expired")
+	case errors.Is(err, auth.ErrClock):
+		return fail(http.StatusServiceUnavailable, "the clock of the box is not right yet; try again later")
 	case errors.As(err, &conflict):
 		return fail(http.StatusConflict, "a %s with this %s exists already", noun(conflict.Kind), conflict.Field).Field(conflict.Field, "is taken")
 	case errors.Is(err, store.ErrStale):

@@ -43,6 +43,7 @@ var (
 	ErrForbidden    = errors.New("not allowed")       // a good one that does not suffice
 	ErrSuspended    = errors.New("merchant is suspended")
 	ErrSignature    = errors.New("signature is wrong or has expired")
+	ErrClock        = errors.New("the time is not known") // see Authority.TimeKnown
 )
 
 // Names of the secrets in the store. Each has one use, so that one can be
@@ -56,6 +57,10 @@ const (
 // An Authority knows the credentials of one environment. It is safe for
 // concurrent use.
 type Authority struct {
+	// TimeKnown, if set, says whether the clock may be right; no token is issued
+	// while it is not. It is set before the first use.
+	TimeKnown func() bool
+
 	store  store.Store
 	now    func() time.Time
 	parser *jwt.Parser

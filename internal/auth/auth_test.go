@@ -346,3 +346,20 @@ func FuzzAuthenticate(f *testing.F) {
 		}
 	})
 }
+
+// A box that does not know the time issues no tokens; those that are out count on.
+func TestNoTokensWithoutTheTime(t *testing.T) {
+	b := newBox(t, store.Sandbox)
+	before, known := b.token(t), false
+	b.TimeKnown = func() bool { return known }
+	if _, err := b.IssueToken(t.Context(), b.merchant, b.apiKey); !errors.Is(err, auth.ErrClock) {
+		t.Errorf("got %v", err)
+	}
+	for _, header := range []string{before, "Bearer " + b.apiKey} {
+		if _, err := b.Authenticate(t.Context(), []string{header}); err != nil {
+			t.Errorf("%.10s…: %v", header, err)
+		}
+	}
+	known = true
+	b.token(t)
+}

@@ -37,8 +37,12 @@ type claims struct {
 }
 
 // IssueToken makes a token for the holder of an API key, who must name the
-// merchant it belongs to. The error matches ErrUnauthorized or ErrSuspended.
+// merchant it belongs to. The error matches ErrUnauthorized, ErrSuspended or
+// ErrClock.
 func (a *Authority) IssueToken(ctx context.Context, m store.MerchantID, apiKey string) (Token, error) {
+	if a.TimeKnown != nil && !a.TimeKnown() {
+		return Token{}, ErrClock
+	}
 	p, key, err := a.byKey(ctx, apiKey)
 	if err != nil {
 		return Token{}, err

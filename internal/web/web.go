@@ -46,6 +46,8 @@ type Server struct {
 	Routes   *Routes
 	Log      *slog.Logger  // access log and the causes of errors; nil discards
 	Deadline time.Duration // of a request; 0 means DefaultDeadline
+	// HSTS tells browsers to come by TLS only from now on.
+	HSTS bool
 	// Observe, if set, is told of each answer: the route's pattern ("" if none),
 	// the method, the status, and the time it took.
 	Observe func(pattern, method string, status int, took time.Duration)
@@ -92,6 +94,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := &recorder{ResponseWriter: w}
 	securityHeaders(out.Header())
 	out.Header().Set("X-Request-Id", id)
+	if s.HSTS {
+		out.Header().Set("Strict-Transport-Security", "max-age=31536000") // a year
+	}
 
 	handler, r, pattern := s.Routes.find(r.WithContext(ctx))
 	if err := guard(handler, out, r); err != nil {
