@@ -18,6 +18,7 @@ var (
 	ErrTxDone   = errors.New("transaction is over")      // a Tx used after its function returned
 	ErrClosed   = errors.New("store is closed")          // or is being closed
 	ErrCommit   = errors.New("commit failed")            // nothing is acknowledged
+	ErrFull     = errors.New("the disk is full")         // there is no room for a change, or only for essential ones
 	ErrLocked   = errors.New("store is in use")          // another process holds it
 	ErrForeign  = errors.New("not a store")              // or one of the other environment
 	ErrNewer    = errors.New("store of a newer version") // this program is too old for it

@@ -104,6 +104,9 @@ type Commit struct {
 type Cause struct {
 	Actor   Actor  // required
 	Request string // id of the request, if there was one
+	// Essential says that the change may use the space that is reserved for when
+	// the disk is full: decisions, and whatever removes something.
+	Essential bool
 }
 
 // ActorKind is the sort of an actor.

@@ -23,6 +23,8 @@
 // than 16 GiB; beyond that, a View that stays open delays the commit that makes
 // the file pass the next GiB.
 //
+// On a full disk a space that was reserved goes to the Updates that are essential,
+// and others are refused with store.ErrFull; so are all when that is spent.
 // After a commit that failed for another reason than a full disk, what the disk
 // holds is unknown until it is read again: the store then refuses changes until
 // it is opened anew.
@@ -65,6 +67,11 @@ type Options struct {
 	// and may be called more than once.
 	Keyring func() (store.Keyring, error)
 
+	// Reserve is how much disk space, in bytes, is kept in a file beside the store
+	// for essential Updates, for when the disk is full; 0: none. It is given up
+	// where less than 8 MiB are free, and taken again where there is room.
+	Reserve int64
+
 	// NewEpoch is store.Options.NewEpoch.
 	NewEpoch bool
 
@@ -95,6 +102,7 @@ type Store struct {
 	at sync.RWMutex // protects db, which Compact replaces on the writer's goroutine
 	db *file
 
+	space   *space
 	queue   chan *request
 	still   chan func()           // to be run between two groups
 	stopped chan struct{}         // closed when the writer has ended

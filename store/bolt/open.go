@@ -68,6 +68,9 @@ func open(path string, opt Options) (_ *Store, err error) {
 		s.db.Close()
 		return nil, fmt.Errorf("remove what a cut left: %w", err)
 	}
+	if s.space, err = openSpace(path, opt.Reserve, s.log); err != nil {
+		s.log.Warn("no disk space is reserved for the store", "err", err)
+	}
 	return s, nil
 }
 

@@ -23,6 +23,7 @@ const (
 
 // request is an Update on its way through the writer.
 type request struct {
+	cause  store.Cause
 	state  atomic.Int32
 	turn   chan *batch // the writer gives the word
 	ran    chan bool   // the answer: done, or to be taken back
@@ -39,7 +40,7 @@ const (
 
 // Update runs fn in a transaction.
 func (s *Store) Update(ctx context.Context, cause store.Cause, fn func(*store.Tx) error) error {
-	r := &request{turn: make(chan *batch, 1), ran: make(chan bool, 1), done: make(chan error, 1)}
+	r := &request{cause: cause, turn: make(chan *batch, 1), ran: make(chan bool, 1), done: make(chan error, 1)}
 	if err := s.enqueue(ctx, r); err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func (s *Store) Update(ctx context.Context, cause store.Cause, fn func(*store.Tx
 			return err
 		}
 	}
-	err := s.run(r, b, cause, fn)
+	err := s.run(r, b, fn)
 	// A failed Update waits too: it failed over what it saw, and that was perhaps
 	// the work of others that is only now being committed.
 	if fate := <-r.done; fate != nil {
@@ -86,11 +87,11 @@ func (s *Store) enqueue(ctx context.Context, r *request) error {
 
 // run has the turn: it runs fn on the goroutine of the caller, while the writer
 // waits. However fn ends, the writer gets its answer.
-func (s *Store) run(r *request, b *batch, cause store.Cause, fn func(*store.Tx) error) (err error) {
+func (s *Store) run(r *request, b *batch, fn func(*store.Tx) error) (err error) {
 	good := false
 	defer func() { r.ran <- good }()
 	defer faults(&err)()
-	tx, err := s.layout.Write(b, cause)
+	tx, err := s.layout.Write(b, r.cause)
 	if err != nil {
 		return err
 	}
@@ -128,6 +129,9 @@ func (s *Store) serve(r *request) {
 	if err := s.refused(); err != nil {
 		r.done <- err
 		return
+	}
+	if err := s.space.check(); err != nil {
+		s.log.Warn("the reserve of disk space cannot be kept", "err", err)
 	}
 	group, err := s.group(r)
 	for _, r := range group {
@@ -168,10 +172,15 @@ func (s *Store) group(first *request) (group []*request, err error) {
 	}
 	b := &batch{kv: kv{tx: tx}}
 	for r := first; r != nil && b.broken == nil; r = s.next(len(group), b) {
-		if r.state.CompareAndSwap(waiting, claimed) {
-			group = append(group, r)
-			turn(r, b)
+		if !r.state.CompareAndSwap(waiting, claimed) {
+			continue
 		}
+		if err := s.space.refused(r.cause); err != nil {
+			r.done <- err
+			continue
+		}
+		group = append(group, r)
+		turn(r, b)
 	}
 	switch {
 	case b.broken != nil: // what was only read and put until now can be forgotten
@@ -239,5 +248,5 @@ func (s *Store) fail(err error) error {
 		s.failed.Store(&err)
 		s.log.Error("store takes no more changes", "error", err)
 	}
-	return fmt.Errorf("%w: %w", store.ErrCommit, err)
+	return fmt.Errorf("%w: %w", store.ErrCommit, full(err))
 }
