@@ -45,6 +45,8 @@ func problem(err error) error {
 		return fail(http.StatusNotFound, "there is no such thing")
 	case errors.Is(err, store.ErrCursor):
 		return fail(http.StatusBadRequest, "the cursor is not one of this listing").Field("cursor", "is not valid")
+	case errors.Is(err, store.ErrFull):
+		return fail(http.StatusServiceUnavailable, "the disk of the box is full, and nothing can be recorded until there is room")
 	case errors.Is(err, store.ErrClosed):
 		return fail(http.StatusServiceUnavailable, "the box is stopping")
 	}

@@ -51,7 +51,7 @@ func (s *Service) Verify(ctx context.Context, r VerifyRequest) (Result, error) {
 	event := store.Event{Kind: store.EventDecision, Action: op, Merchant: r.Merchant, Person: r.Person, Session: r.Session,
 		Outcome: outcome(res.Match), Reasons: face.warnings,
 		Counters: map[string]float64{"similarity": res.Similarity, "threshold": res.Threshold, "faces": float64(face.faces)}}
-	err = s.record(ctx, r.Cause, event, func(tx *store.Tx, e store.Event) error {
+	err = s.recordDecision(ctx, r.Cause, event, r.Also == nil, func(tx *store.Tx, e store.Event) error {
 		res.Event = e
 		if err := s.flagLookAlike(tx, r.Merchant, r.Person, hits, threshold); err != nil || r.Also == nil {
 			return err
@@ -64,9 +64,11 @@ func (s *Service) Verify(ctx context.Context, r VerifyRequest) (Result, error) {
 	return res, nil
 }
 
-// record appends a decision and does what belongs to it in one transaction.
-func (s *Service) record(ctx context.Context, cause store.Cause, e store.Event, then func(*store.Tx, store.Event) error) error {
-	err := s.store.Update(ctx, cause, func(tx *store.Tx) error {
+// recordDecision appends a decision and does what belongs to it in one transaction. alone
+// says that nothing belongs to it which has to be kept, so that on a full disk it
+// may be given without.
+func (s *Service) recordDecision(ctx context.Context, cause store.Cause, e store.Event, alone bool, then func(*store.Tx, store.Event) error) error {
+	err := s.record(ctx, cause, s.allowWhenFull && alone, func(tx *store.Tx) error {
 		appended, err := store.Append(tx, e, nil)
 		if err != nil {
 			return err
@@ -112,7 +114,7 @@ func (s *Service) Identify(ctx context.Context, r IdentifyRequest) (Identificati
 		Outcome: outcome(res.Match), Reasons: append(v.reasons(), face.warnings...),
 		Counters: map[string]float64{"similarity": res.Similarity, "threshold": res.Threshold, "faces": float64(face.faces),
 			"gallery": float64(size), "candidates": float64(len(res.Candidates))}}
-	err = s.record(ctx, r.Cause, event, func(tx *store.Tx, e store.Event) error {
+	err = s.recordDecision(ctx, r.Cause, event, r.Also == nil, func(tx *store.Tx, e store.Event) error {
 		res.Event = e
 		if r.Also == nil {
 			return nil

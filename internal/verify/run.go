@@ -129,7 +129,8 @@ func (w *watch) decide(ctx context.Context, d decision, counters map[string]floa
 	if d.person != "" {
 		cause.Actor = store.Actor{Kind: store.ActorPerson, ID: string(d.person)}
 	}
-	err := w.store.Update(ctx, cause, func(tx *store.Tx) (err error) {
+	allow := w.allowWhenFull || w.door.Policy.AllowWhenFull
+	err := w.record(ctx, cause, allow, func(tx *store.Tx) (err error) {
 		if event.Outcome, event.Reasons, err = w.outcome(tx, d); err != nil {
 			return err
 		}
@@ -198,6 +199,9 @@ func (w *watch) refresh(ctx context.Context, now time.Time) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := w.endGap(ctx); err != nil {
+		return err
 	}
 	w.read = now
 	r := rules{frames: w.door.Policy.Frames, coolDown: w.door.Policy.CoolDown}

@@ -30,6 +30,15 @@ type Config struct {
 	Engine      Engine
 	Calibration *models.Calibration // of the engine's pack
 	Log         *slog.Logger        // nil discards
+
+	// AllowWhenFull gives decisions that cannot be recorded, since the disk is full
+	// and its reserve spent; otherwise they are denied with store.ErrFull. Either
+	// way they are counted, and an event of the gap says how many there were once
+	// there is room. A door may allow it by its own policy.
+	AllowWhenFull bool
+	// GapFile is where they are counted, so that a cut does not lose the count;
+	// empty: in memory.
+	GapFile string
 }
 
 // Service enrols, compares, searches and watches. Make one with New. It is safe
@@ -41,19 +50,26 @@ type Service struct {
 	log       *slog.Logger
 	galleries *galleries
 	unwatch   func()
+
+	allowWhenFull bool
+	gaps          *gaps
 }
 
 // New loads the galleries of all merchants and keeps them in step with the
 // store until Close.
 func New(ctx context.Context, c Config) (*Service, error) {
-	s := &Service{store: c.Store, engine: c.Engine, cal: c.Calibration, log: c.Log}
+	s := &Service{store: c.Store, engine: c.Engine, cal: c.Calibration, log: c.Log, allowWhenFull: c.AllowWhenFull}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if s.gaps, err = openGaps(c.GapFile, s.log); err != nil {
+		return nil, err
 	}
 	s.galleries = newGalleries(s.store, s.engine.Space(), s.engine.Dim(), s.log)
 	s.unwatch = s.store.Watch(s.galleries.follow)
 	if err := s.galleries.load(ctx); err != nil {
-		s.unwatch()
+		s.Close()
 		return nil, fmt.Errorf("load galleries: %w", err)
 	}
 	// What was read to fill the galleries is not needed again.
@@ -66,7 +82,12 @@ func New(ctx context.Context, c Config) (*Service, error) {
 }
 
 // Close stops following the store, which it leaves open.
-func (s *Service) Close() { s.unwatch() }
+func (s *Service) Close() {
+	s.unwatch()
+	if err := s.gaps.close(); err != nil {
+		s.log.Warn("close gaps", "err", err)
+	}
+}
 
 // People is how many can be recognised, all merchants together.
 func (s *Service) People() int { return s.galleries.people() }
