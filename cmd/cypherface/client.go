@@ -20,6 +20,7 @@ import (
 
 	"github.com/cypherface/edge/engine/tflite"
 	"github.com/cypherface/edge/internal/api"
+	"github.com/cypherface/edge/internal/audit"
 	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/store"
@@ -114,6 +115,12 @@ func (f boxFlags) open(ctx context.Context, t *terminal, recognise bool) (_ *cli
 	if conf.Authority, err = auth.Open(ctx, s, nil); err != nil {
 		return nil, err
 	}
+	log, err := audit.Open(ctx, audit.Config{Store: s, Dir: audit.Dir(*f.data, c.env)})
+	if err != nil {
+		return nil, err
+	}
+	c.close = append(c.close, log.Close)
+	conf.Audit = log
 	if recognise {
 		e, pack, networks, err := packFlags{f.packs, new(string)}.open(ctx, t, tflite.Options{})
 		if err != nil {
@@ -150,6 +157,19 @@ func (c *client) Close() error {
 // call sends a request and reads the answer into out. An answer that is no
 // success is an error in the words of the API.
 func (c *client) call(ctx context.Context, method, path string, body any, out any) error {
+	answer, err := c.send(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	if err := json.NewDecoder(answer).Decode(out); err != nil {
+		return fmt.Errorf("read the box's answer: %w", err)
+	}
+	return nil
+}
+
+// send is call for answers that are read as they come.
+func (c *client) send(ctx context.Context, method, path string, body any) (io.ReadCloser, error) {
 	contentType := "application/json"
 	var r io.Reader = http.NoBody
 	switch body := body.(type) {
@@ -159,27 +179,24 @@ func (c *client) call(ctx context.Context, method, path string, body any, out an
 	default:
 		b, err := json.Marshal(body)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		r = bytes.NewReader(b)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+string(c.env)+path, r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Header.Set("Content-Type", contentType)
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("ask the box: %w", err)
+		return nil, fmt.Errorf("ask the box: %w", err)
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode >= 400 {
-		return refusal(resp)
+		defer resp.Body.Close()
+		return nil, refusal(resp)
 	}
-	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return fmt.Errorf("read the box's answer: %w", err)
-	}
-	return nil
+	return resp.Body, nil
 }
 
 // refused is an answer that is no success.

@@ -14,7 +14,7 @@ import (
 func commands() []command {
 	return []command{
 		verifyCommand(), detectCommand(), evalCommand(), benchCommand(),
-		enrolCommand(), identifyCommand(), usersCommand(), envCommand(), keyCommand(), doctorCommand(),
+		enrolCommand(), identifyCommand(), usersCommand(), envCommand(), keyCommand(), auditCommand(), doctorCommand(),
 		modelsCommand(), probeCommand(),
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cypherface/edge/internal/api"
+	"github.com/cypherface/edge/internal/audit"
 	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/internal/web"
@@ -39,6 +41,7 @@ type environment struct {
 	store     store.Store
 	atRest    seal.Source      // of the master key
 	merchant  store.MerchantID // whose people the camera sees
+	audit     *audit.Log
 	authority *auth.Authority
 	service   *verify.Service
 	eyes      *eyes // nil: no camera
@@ -72,6 +75,10 @@ func (b *box) openEnvironment(ctx context.Context, env store.Environment) (_ *en
 	}
 	e.store, e.atRest = st, atRest
 	e.closers = append(e.closers, st.Close)
+	if e.audit, err = audit.Open(ctx, audit.Config{Store: st, Dir: audit.Dir(b.data, env), Days: b.auditDays, Log: e.log}); err != nil {
+		return nil, err
+	}
+	e.closers = append(e.closers, e.audit.Close)
 	if e.listener, err = listen(ctx, e.listen); err != nil {
 		return nil, err
 	}
@@ -94,7 +101,10 @@ func (b *box) openEnvironment(ctx context.Context, env store.Environment) (_ *en
 
 // begin opens what needs the networks.
 func (e *environment) begin(ctx context.Context) (err error) {
-	e.service, err = verify.New(ctx, verify.Config{Store: e.store, Engine: e.engine, Calibration: &e.pack.Calibration, Log: e.log})
+	e.service, err = verify.New(ctx, verify.Config{
+		Store: e.store, Engine: e.engine, Calibration: &e.pack.Calibration, Log: e.log,
+		AllowWhenFull: e.name == store.Sandbox, GapFile: filepath.Join(e.data, string(e.name), "gap"),
+	})
 	if err != nil {
 		return err
 	}
@@ -132,6 +142,7 @@ func (e *environment) serve(g *errgroup.Group, live, base context.Context) {
 	public := server.HTTP(base)
 	g.Go(func() error { return serveUntil(live, public, e.listener, e.drain) })
 	g.Go(func() error { return e.api.Sweep(live) })
+	g.Go(func() error { return e.audit.Run(live) })
 	g.Go(func() error { return e.watch(live) })
 	g.Go(func() error { return e.reembed(live) })
 	g.Go(func() error {
@@ -145,7 +156,7 @@ func (e *environment) serve(g *errgroup.Group, live, base context.Context) {
 
 func (e *environment) apiConfig() api.Config {
 	c := api.Config{
-		Store: e.store, Authority: e.authority, Verifier: e.service, Detector: e.engine,
+		Store: e.store, Authority: e.authority, Verifier: e.service, Detector: e.engine, Audit: e.audit,
 		Version: version(), Status: e.status, Log: e.log,
 		Metrics: e.registerer(), Gather: prometheus.Gatherers{e.box.metrics, e.metrics},
 		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now,
@@ -204,7 +215,9 @@ func (e *environment) alive(ctx context.Context) error {
 	if _, err := firstMerchant(limit, e.store); err != nil {
 		return fmt.Errorf("read the store: %w", err)
 	}
-	if err := e.store.Update(limit, systemCause, func(*store.Tx) error { return nil }); err != nil {
+	cause := systemCause
+	cause.Essential = true // a full disk is no reason to start anew
+	if err := e.store.Update(limit, cause, func(*store.Tx) error { return nil }); err != nil {
 		return fmt.Errorf("write the store: %w", err)
 	}
 	if e.eyes != nil {

@@ -14,11 +14,15 @@ import (
 	"github.com/cypherface/edge/store/seal"
 )
 
+// reserve is the disk space that each environment keeps for when the disk is full:
+// about 40,000 decisions.
+const reserve = 32 << 20
+
 // openStore opens the sealed store of an environment, and says where the master
 // key came from. It warns where that protects from less than one would think.
 func (b *box) openStore(env store.Environment, log *slog.Logger) (*bolt.Store, seal.Source, error) {
 	var source seal.Source
-	st, err := bolt.Open(bolt.Path(b.data, env), bolt.Options{Environment: env, Log: log, Keyring: func() (store.Keyring, error) {
+	st, err := bolt.Open(bolt.Path(b.data, env), bolt.Options{Environment: env, Reserve: reserve, Log: log, Keyring: func() (store.Keyring, error) {
 		key, err := seal.FindMaster(b.master)
 		if err != nil {
 			return nil, err

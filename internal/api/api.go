@@ -61,7 +61,8 @@ type Config struct {
 	Authority *auth.Authority
 	Verifier  verifier
 	Detector  detector
-	Camera    viewer // nil: the box has none
+	Camera    viewer   // nil: the box has none
+	Audit     auditLog // nil: none is kept
 
 	Version string                // of the program
 	Status  func() Status         // how the box is, for pages and health; must be quick

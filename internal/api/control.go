@@ -23,12 +23,15 @@ const maxEnrolForm = verify.MaxImages
 //	GET  /control/status            how the box is
 //	POST /control/enrol/{userId}    several images at once (multipart, image), or {"source":"camera"}
 //
+// and what auditOperations lists.
+//
 // Where there are several merchants, the header merchantId says for which. The
 // listener must admit nobody but the box's own user; see Peer.
 func (a *API) Control() *web.Server {
 	ops := append(operations(),
 		operation{"GET", "/control/status", auth.UsersRead, (*API).status},
 		operation{"POST", "/control/enrol/{userId}", auth.Enrol, (*API).enrol})
+	ops = append(ops, auditOperations()...)
 	return a.server(ops, func(r *http.Request) (auth.Principal, error) {
 		m, err := a.onlyMerchant(r)
 		uid, _ := r.Context().Value(peerKey{}).(uint32)

@@ -206,7 +206,9 @@ func (a *API) changeUser(c *call) error {
 // templates and all that tells about him.
 func (a *API) deleteUser(c *call) error {
 	var id store.PersonID
-	err := a.store.Update(c.ctx(), c.cause(), func(tx *store.Tx) error {
+	cause := c.cause()
+	cause.Essential = true // it makes room
+	err := a.store.Update(c.ctx(), cause, func(tx *store.Tx) error {
 		p, err := c.one(tx)
 		if err != nil {
 			return err

@@ -95,7 +95,8 @@ type Log struct {
 
 const secretSignature store.SecretName = "audit-signature"
 
-var cause = store.Cause{Actor: store.Actor{Kind: store.ActorSystem, ID: "audit"}}
+// Moving and dropping events makes room.
+var cause = store.Cause{Actor: store.Actor{Kind: store.ActorSystem, ID: "audit"}, Essential: true}
 
 // Open opens the log of a store, and completes what a cut has left undone. A store
 // that is behind its last checkpoint, as an older copy is, is told to the log of
