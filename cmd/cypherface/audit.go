@@ -366,4 +366,3 @@ func (f auditFlags) report(t *terminal, r audit.Report) error {
 	}
 	return nil
 }
-

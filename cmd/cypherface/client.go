@@ -294,21 +294,53 @@ func readPictures(files []string, fields map[string]string) (*pictures, error) {
 type inProcess struct{ handler http.Handler }
 
 func (t inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
-	w := &answer{header: http.Header{}, status: http.StatusOK}
-	t.handler.ServeHTTP(w, req.WithContext(api.AsPeer(req.Context(), uint32(os.Getuid()))))
+	body, out := io.Pipe()
+	w := &answer{header: http.Header{}, started: make(chan struct{}), out: out}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		t.handler.ServeHTTP(w, req.WithContext(api.AsPeer(req.Context(), uint32(os.Getuid()))))
+		w.WriteHeader(http.StatusOK)
+		out.Close()
+	}()
+	<-w.started
 	return &http.Response{
 		Status: fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)), StatusCode: w.status,
-		Header: w.header, Body: io.NopCloser(&w.body), Request: req,
+		Header: w.header, Body: &answerBody{body, ended}, Request: req,
 	}, nil
 }
 
-// answer collects what a handler writes.
+// answer passes on what a handler writes.
 type answer struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
+	header  http.Header
+	status  int
+	started chan struct{} // closed when the status is known
+	out     *io.PipeWriter
 }
 
-func (a *answer) Header() http.Header         { return a.header }
-func (a *answer) WriteHeader(status int)      { a.status = status }
-func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
+func (a *answer) Header() http.Header { return a.header }
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+		close(a.started)
+	}
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	return a.out.Write(b)
+}
+
+// answerBody is what is read of an answer. When it is closed, the handler has
+// ended.
+type answerBody struct {
+	*io.PipeReader
+	ended <-chan struct{}
+}
+
+func (b *answerBody) Close() error {
+	err := b.PipeReader.Close()
+	<-b.ended
+	return err
+}
