@@ -91,7 +91,9 @@ type Options struct {
 	Sealer      Sealer           // nil means Clear
 	Clock       func() time.Time // nil means time.Now
 
-	// NewEpoch begins the journal anew, for a backup that is being restored. The
-	// error is ErrInvalid where not all events of before lie in periods.
-	NewEpoch bool
+	// NewEpoch begins the journal anew with an epoch of this number, for a backup
+	// that is being restored; 0 goes on with the one there is. The error is
+	// ErrInvalid where not all events of before lie in periods, or there was an
+	// epoch of this number or a later one.
+	NewEpoch uint64
 }

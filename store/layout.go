@@ -72,8 +72,8 @@ func Prepare(kv KV, opt Options) (*Layout, error) {
 	if err := l.migrate(kv, migrations); err != nil {
 		return nil, err
 	}
-	if opt.NewEpoch {
-		if err := l.beginEpoch(kv); err != nil {
+	if opt.NewEpoch != 0 {
+		if err := l.beginEpoch(kv, opt.NewEpoch); err != nil {
 			return nil, fmt.Errorf("begin a new epoch: %w", err)
 		}
 	}

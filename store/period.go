@@ -53,7 +53,10 @@ func Subtrees(from, to uint64, fn func(level int, n uint64)) {
 
 // beginEpoch starts the journal anew after a backup was restored. All events of
 // the epoch before must lie in periods.
-func (l *Layout) beginEpoch(kv KV) error {
+func (l *Layout) beginEpoch(kv KV, epoch uint64) error {
+	if epoch <= l.info.Epoch {
+		return fmt.Errorf("%w: epoch %d follows no epoch %d", ErrInvalid, epoch, l.info.Epoch)
+	}
 	head, err := Head(l.Read(kv))
 	if err != nil {
 		return err
@@ -79,6 +82,6 @@ func (l *Layout) beginEpoch(kv KV) error {
 	if err := kv.Delete(metaBucket, []byte(headKey)); err != nil {
 		return err
 	}
-	l.info.Epoch++
+	l.info.Epoch = epoch
 	return l.save(kv)
 }

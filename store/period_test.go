@@ -31,7 +31,7 @@ func TestSubtrees(t *testing.T) {
 func TestNewEpoch(t *testing.T) {
 	m := newMemory()
 	l := prepare(t, m, nil)
-	anew := Options{Environment: Sandbox, NewEpoch: true}
+	anew := Options{Environment: Sandbox, NewEpoch: 7}
 	write(t, l, m, func(tx *Tx) error {
 		_, err := Append(tx, Event{Kind: EventDecision, Merchant: "m", Person: "p"}, "name")
 		return errors.Join(err, Ack(tx, "central", 1))
@@ -52,7 +52,7 @@ func TestNewEpoch(t *testing.T) {
 	head, err1 := Head(tx)
 	n, err2 := Count(tx, EventsByPerson)
 	acked, err3 := Acked(tx, "central")
-	if err := errors.Join(err1, err2, err3); err != nil || l.Info().Epoch != 2 || head != 0 || n != 0 || acked != 0 {
+	if err := errors.Join(err1, err2, err3); err != nil || l.Info().Epoch != 7 || head != 0 || n != 0 || acked != 0 {
 		t.Errorf("epoch %d with head %d, %d lines of events, acknowledged %d, %v", l.Info().Epoch, head, n, acked, err)
 	}
 	if len(m.buckets[recordBucket(KindEvent)])+len(m.buckets[personalBucket]) > 0 {
@@ -60,12 +60,15 @@ func TestNewEpoch(t *testing.T) {
 	}
 	write(t, l, m, func(tx *Tx) error {
 		e, err := Append(tx, Event{Kind: EventSystem}, nil)
-		if e.Epoch != 2 || e.Seq != 1 {
+		if e.Epoch != 7 || e.Seq != 1 {
 			t.Errorf("the first event is %d of epoch %d", e.Seq, e.Epoch)
 		}
 		return err
 	})
-	if again := prepare(t, m, nil).Info(); again.Epoch != 2 {
+	if again := prepare(t, m, nil).Info(); again.Epoch != 7 {
 		t.Errorf("opened again with epoch %d", again.Epoch)
+	}
+	if _, err := Prepare(m, anew); !errors.Is(err, ErrInvalid) {
+		t.Errorf("the same epoch once more: error %v, want ErrInvalid", err)
 	}
 }

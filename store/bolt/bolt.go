@@ -73,7 +73,7 @@ type Options struct {
 	Reserve int64
 
 	// NewEpoch is store.Options.NewEpoch.
-	NewEpoch bool
+	NewEpoch uint64
 
 	// MustExist makes it an error (fs.ErrNotExist) that there is no file yet.
 	MustExist bool
