@@ -21,7 +21,7 @@ var floors = [][]string{
 	{"internal/picture", "engine/scan", "models/convert"},
 	{"engine", "camera", "store", "models", "sync/wire", "internal/web", "internal/synthface"},
 	{"store/*", "engine/tflite", "camera/*", "internal/audit"},
-	{"internal/verify", "internal/accuracy", "internal/auth", "internal/door", "internal/events", "internal/upkeep", "sync/uplink"},
+	{"internal/verify", "internal/accuracy", "internal/auth", "internal/door", "internal/events", "internal/upkeep", "store/backup", "sync/uplink"},
 	{"internal/api", "sync/hub"},
 	{"cmd/*"},
 }

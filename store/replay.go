@@ -95,10 +95,13 @@ func drop(kv KV, bucket string, condemned func(k, v []byte) bool) error {
 	return err
 }
 
+// Replayer is the actor of erasures that an opening has made up for.
+var Replayer = Actor{Kind: ActorSystem, ID: "store"}
+
 // noteReplay puts the erasures that were replayed into the journal. For people
 // of whom the store holds nothing, only that they are never to come back.
 func (l *Layout) noteReplay(kv KV, people []PersonID, forgotten []PersonTag) error {
-	tx, err := l.Write(kv, Cause{Actor: Actor{Kind: ActorSystem, ID: "store"}})
+	tx, err := l.Write(kv, Cause{Actor: Replayer})
 	if err != nil {
 		return err
 	}

@@ -24,8 +24,6 @@ import (
 	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/store"
-	"github.com/cypherface/edge/store/bolt"
-	"github.com/cypherface/edge/store/seal"
 )
 
 // boxFlags say which box a command is about.
@@ -104,9 +102,7 @@ func (f boxFlags) open(ctx context.Context, t *terminal, recognise bool) (_ *cli
 	if err != nil {
 		return nil, err
 	}
-	s, err := bolt.Open(bolt.Path(*f.data, c.env), bolt.Options{
-		Environment: c.env, MustExist: true, Keyring: seal.Opener(c.env, master),
-	})
+	s, err := f.openStore(master)
 	if err != nil {
 		return nil, err
 	}

@@ -61,23 +61,7 @@ func modelsCommands() []command {
 }
 
 func runModels(ctx context.Context, t *terminal, args []string) error {
-	if len(args) > 0 {
-		for _, c := range modelsCommands() {
-			if c.name == "models "+args[0] {
-				return c.run(ctx, t, args[1:])
-			}
-		}
-	}
-	fs, _ := modelsCommand().flags(t)
-	rest, err := parse(t, fs, args)
-	if err == nil && len(rest) > 0 {
-		fmt.Fprintf(t.err, "cypherface models: unknown word %q\n\n", rest[0])
-	}
-	if err == nil {
-		fs.Usage()
-		return errUsage
-	}
-	return err
+	return runWord(ctx, t, modelsCommand(), modelsCommands(), args)
 }
 
 // packState is a pack as list and verify show it.

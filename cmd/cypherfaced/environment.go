@@ -22,6 +22,7 @@ import (
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/internal/web"
 	"github.com/cypherface/edge/store"
+	"github.com/cypherface/edge/store/backup"
 	"github.com/cypherface/edge/store/bolt"
 	"github.com/cypherface/edge/store/seal"
 )
@@ -38,7 +39,7 @@ type environment struct {
 	certs     web.Certificates // nil: plain HTTP
 	own       *web.Own         // certs, where the box made them
 	clock     *auth.Clock
-	store     store.Store
+	store     *bolt.Store
 	atRest    seal.Source      // of the master key
 	merchant  store.MerchantID // whose people the camera sees
 	audit     *audit.Log
@@ -159,12 +160,17 @@ func (e *environment) apiConfig() api.Config {
 		Store: e.store, Authority: e.authority, Verifier: e.service, Detector: e.engine, Audit: e.audit,
 		Version: version(), Status: e.status, Log: e.log,
 		Metrics: e.registerer(), Gather: prometheus.Gatherers{e.box.metrics, e.metrics},
-		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now,
+		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now, Backup: e.backup,
 	}
 	if e.eyes != nil {
 		c.Camera = e.eyes
 	}
 	return c
+}
+
+// backup makes a backup of the environment.
+func (e *environment) backup(ctx context.Context, by store.Actor, sameBox bool) (*backup.Backup, error) {
+	return backup.New(ctx, e.store, backup.Source{Dir: e.data, Actor: by, SameBox: sameBox, Program: version()})
 }
 
 // registerer labels what an environment counts with its name.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cypherface/edge/store"
+	"github.com/cypherface/edge/store/backup"
 	"github.com/cypherface/edge/store/bolt"
 	"github.com/cypherface/edge/store/seal"
 )
@@ -22,6 +23,9 @@ const reserve = 32 << 20
 // key came from. It warns where that protects from less than one would think.
 func (b *box) openStore(env store.Environment, log *slog.Logger) (*bolt.Store, seal.Source, error) {
 	var source seal.Source
+	if err := backup.Settle(b.data, env); err != nil {
+		return nil, "", err
+	}
 	st, err := bolt.Open(bolt.Path(b.data, env), bolt.Options{Environment: env, Reserve: reserve, Log: log, Keyring: func() (store.Keyring, error) {
 		key, err := seal.FindMaster(b.master)
 		if err != nil {

@@ -35,6 +35,7 @@ import (
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/internal/web"
 	"github.com/cypherface/edge/store"
+	"github.com/cypherface/edge/store/backup"
 )
 
 // verifier is what the API wants of verify.Service.
@@ -70,6 +71,9 @@ type Config struct {
 	Gather  prometheus.Gatherer   // what GET /metrics shows; nil, with Metrics: the API alone
 	Log     *slog.Logger          // nil discards
 
+	// Backup makes a backup for somebody on the box; nil: none can be made.
+	Backup func(ctx context.Context, by store.Actor, sameBox bool) (*backup.Backup, error)
+
 	// BaseURL begins upload links; empty: the address that the client called.
 	BaseURL    string
 	UploadLife time.Duration // of an upload link; 0 means 4800 s
@@ -100,6 +104,8 @@ type API struct {
 	feed    *events.Feed[notice]
 	unwatch func()
 	streams sync.WaitGroup // of listeners to the feed
+
+	backingUp sync.Mutex // one at a time
 }
 
 // New makes an API over c.

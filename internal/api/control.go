@@ -22,6 +22,7 @@ const maxEnrolForm = verify.MaxImages
 //
 //	GET  /control/status            how the box is
 //	POST /control/enrol/{userId}    several images at once (multipart, image), or {"source":"camera"}
+//	POST /control/backup            a backup, or with {"sameBox":true} one for the master key
 //
 // and what auditOperations lists.
 //
@@ -30,7 +31,8 @@ const maxEnrolForm = verify.MaxImages
 func (a *API) Control() *web.Server {
 	ops := append(operations(),
 		operation{"GET", "/control/status", auth.UsersRead, (*API).status},
-		operation{"POST", "/control/enrol/{userId}", auth.Enrol, (*API).enrol})
+		operation{"POST", "/control/enrol/{userId}", auth.Enrol, (*API).enrol},
+		operation{"POST", "/control/backup", "", (*API).backup}) // who reaches the socket may: it is the box's own user
 	ops = append(ops, auditOperations()...)
 	return a.server(ops, func(r *http.Request) (auth.Principal, error) {
 		m, err := a.onlyMerchant(r)

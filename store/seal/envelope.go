@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"github.com/cypherface/edge/store"
@@ -276,6 +277,22 @@ func (r *Ring) take(e *Envelope, b []byte) (err error) {
 	r.header, r.wrapping, err = r.master.wrap()
 	r.slots, r.stale = 0, true
 	return err
+}
+
+// At returns the same keyring as one for another path, in memory only until Sync
+// writes it there. It keeps no erasure log.
+func (r *Ring) At(path string) *Ring {
+	c := emptyRing(path, r.master, Options{})
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	c.log, c.disk = "", r.disk
+	c.general, c.generalKey, c.blind = r.general, r.generalKey, r.blind
+	c.header, c.wrapping, c.recovery = r.header, r.wrapping, r.recovery
+	c.keys, c.people, c.gone = maps.Clone(r.keys), maps.Clone(r.people), maps.Clone(r.gone)
+	c.stale = true
+	return c
 }
 
 // Join adds the keys that another opening of the same keyring has beside its own,
