@@ -25,7 +25,7 @@ cypherface store WORD --help shows flags and examples.
 }
 
 func storeCommands() []command {
-	return []command{storeBackupCommand(), storeErasuresCommand()}
+	return []command{storeBackupCommand(), storeRestoreCommand(), storeErasuresCommand()}
 }
 
 func runStore(ctx context.Context, t *terminal, args []string) error {

@@ -54,7 +54,7 @@ func TestLog(t *testing.T) {
 			t.Errorf("report %+v", r)
 		}
 		w.closeAll()
-		w.open(false)
+		w.open(0)
 	}
 	filters(t, w, want)
 	for seq := uint64(1); seq <= w.head(); seq += 77 {
@@ -134,7 +134,7 @@ func TestRetention(t *testing.T) {
 	w := newWorld(t, 100)
 	w.days = 3
 	w.closeAll()
-	w.open(false)
+	w.open(0)
 	for range 6 {
 		w.append(150)
 		w.tend()
@@ -189,7 +189,7 @@ func TestCuts(t *testing.T) {
 		head := w.head()
 		leave()
 		w.crash()
-		w.open(false)
+		w.open(0)
 		if len(w.periodFiles()) != 0 {
 			t.Errorf("%s: files %v", name, w.periodFiles())
 		}
@@ -210,7 +210,7 @@ func TestCuts(t *testing.T) {
 		}
 		w.clean()
 		w.crash()
-		w.open(false)
+		w.open(0)
 	}
 	w.tend()
 	if n := w.inStore(); n != 0 {
@@ -225,7 +225,7 @@ func TestCuts(t *testing.T) {
 	}))
 	files := len(w.periodFiles())
 	w.crash()
-	w.open(false)
+	w.open(0)
 	if n := len(w.periodFiles()); n != files-1 {
 		t.Errorf("%d files, want %d", n, files-1)
 	}
@@ -284,7 +284,7 @@ func TestEpochs(t *testing.T) {
 		t.Fatalf("%d events are left in the store", n)
 	}
 	w.closeAll()
-	w.open(true)
+	w.open(2)
 	w.append(30)
 	r := w.clean(first.Note)
 	if r.Epoch != 2 || r.Size != w.head() || r.Events != w.head()+first.Size {

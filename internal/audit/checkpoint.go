@@ -145,8 +145,10 @@ func (l *Log) checkpoints(epoch uint64) (cs []Checkpoint, bad int, err error) {
 }
 
 func (l *Log) notesPath(epoch uint64) string {
-	return filepath.Join(l.Dir, fmt.Sprintf("%08x.checkpoints", epoch))
+	return filepath.Join(l.Dir, fmt.Sprintf("%08x%s", epoch, notesSuffix))
 }
+
+const notesSuffix = ".checkpoints"
 
 // notes is the file of checkpoints of the present epoch.
 type notes struct {

@@ -129,7 +129,7 @@ func TestTampering(t *testing.T) {
 			sealer := w.log.sealer
 			w.closeAll()
 			tt.tamper(w, sealer)
-			w.open(false)
+			w.open(0)
 			found := w.verify().Findings
 			if tt.want == "" {
 				if len(found) > 0 {
@@ -193,7 +193,7 @@ func TestFork(t *testing.T) {
 	w.crash()
 	w.copyTo(filepath.Join(w.dir, "older.db"), w.path())
 	w.must(os.Remove(w.log.notesPath(1))) // thorough
-	w.open(false)
+	w.open(0)
 	w.append(30)
 	w.clean()
 	found := w.verify(kept.Note).Findings
@@ -213,7 +213,7 @@ func TestRollback(t *testing.T) {
 	w.append(20)
 	w.closeAll()
 	w.copyTo(filepath.Join(w.dir, "older.db"), w.path())
-	w.open(false)
+	w.open(0)
 	all := w.all(Query{Limit: 1})
 	if e := all[0]; e.Action != "rollback" || e.Counters["events"] != 51 || e.Counters["signed"] != 71 {
 		t.Errorf("the last event is %+v", e.Event)

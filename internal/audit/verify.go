@@ -5,6 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/cypherface/edge/store"
 )
@@ -63,7 +68,11 @@ func (v *verification) run(ctx context.Context, info store.Info) error {
 	if err != nil {
 		return err
 	}
-	for epoch := uint64(1); epoch <= info.Epoch; epoch++ {
+	epochs, err := v.epochs(all, given, info.Epoch)
+	if err != nil {
+		return err
+	}
+	for _, epoch := range epochs {
 		marks, bad, err := v.checkpoints(epoch)
 		if err != nil {
 			return err
@@ -87,6 +96,25 @@ func (v *verification) run(ctx context.Context, info store.Info) error {
 		a.end()
 	}
 	return nil
+}
+
+// epochs lists those that anything is known of, in order: their numbers have gaps.
+func (v *verification) epochs(all []store.Period, given map[uint64][]Checkpoint, present uint64) ([]uint64, error) {
+	known := map[uint64]bool{present: true}
+	for i := range all {
+		known[all[i].Epoch] = true
+	}
+	for epoch := range given {
+		known[epoch] = true
+	}
+	files, err := os.ReadDir(v.Dir)
+	for _, f := range files {
+		digits, ok := strings.CutSuffix(f.Name(), notesSuffix)
+		if epoch, err := strconv.ParseUint(digits, 16, 64); ok && err == nil {
+			known[epoch] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(known)), err
 }
 
 // period reads the file of a period.

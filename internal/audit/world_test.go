@@ -30,7 +30,7 @@ var morning = time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)
 func newWorld(t testing.TB, most int) *world {
 	t.Helper()
 	w := &world{TB: t, dir: t.TempDir(), now: morning, most: most}
-	w.open(false)
+	w.open(0)
 	t.Cleanup(func() { w.log.Close(); w.store.Close() })
 	return w
 }
@@ -44,8 +44,8 @@ func (w *world) path() string { return bolt.Path(w.dir, store.Sandbox) }
 
 func (w *world) auditDir() string { return Dir(w.dir, store.Sandbox) }
 
-// open opens store and log.
-func (w *world) open(newEpoch bool) {
+// open opens store and log, with a new epoch where that is not 0.
+func (w *world) open(newEpoch uint64) {
 	w.Helper()
 	opt := w.options()
 	opt.NewEpoch = newEpoch

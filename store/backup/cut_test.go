@@ -2,7 +2,6 @@ package backup
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -12,8 +11,6 @@ import (
 	"github.com/cypherface/edge/store"
 	"github.com/cypherface/edge/store/seal"
 )
-
-type ctx = context.Context
 
 var errCut = errors.New("cut")
 
@@ -178,7 +175,7 @@ func TestDamagedBackup(t *testing.T) {
 			err = f.Unlock(b.key, b.master())
 		}
 		if err == nil {
-			_, err = Restore(t.Context(), Plan{Dir: b.dir, Environment: store.Sandbox, Master: b.master(), From: f, Archive: archive})
+			_, err = Restore(t.Context(), Plan{Dir: b.dir, Environment: store.Sandbox, Master: b.master(), From: f})
 		}
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cypherface/edge/internal/audit"
 	"github.com/cypherface/edge/store"
 	"github.com/cypherface/edge/store/bolt"
 	"github.com/cypherface/edge/store/seal"
@@ -34,10 +35,6 @@ type Plan struct {
 	AcceptUnknown bool
 	// Try stops before anything is replaced.
 	Try bool
-
-	// Archive moves all events of a store into periods in a folder, so that the
-	// journal can begin anew.
-	Archive func(ctx context.Context, s store.Store, dir string) error
 
 	Progress func(what string, done, total int64) // nil: nobody wants to know
 	Clock    func() time.Time
@@ -253,7 +250,7 @@ func (r *restore) open(ctx context.Context, ring *seal.Ring) (err error) {
 	if err == nil {
 		if err = r.step("archive"); err == nil {
 			r.Progress("archive", 0, 0)
-			err = r.Archive(ctx, s, filepath.Join(r.stage(), auditDir))
+			err = archive(ctx, audit.Config{Store: s, Dir: filepath.Join(r.stage(), auditDir), Clock: r.Clock})
 		}
 	}
 	if err := errors.Join(err, s.Close()); err != nil {
@@ -311,6 +308,16 @@ func (r *restore) check(ctx context.Context, s *bolt.Store) error {
 		named = append(named, found.Faults[i].String())
 	}
 	return fmt.Errorf("%w: %d faults: %s", store.ErrDamaged, len(found.Faults)+found.Omitted, strings.Join(named, "; "))
+}
+
+// archive closes the journal of a store: all of it moves into periods, and a
+// checkpoint is signed.
+func archive(ctx context.Context, c audit.Config) error {
+	log, err := audit.Open(ctx, c)
+	if err != nil {
+		return err
+	}
+	return errors.Join(log.Archive(ctx), log.Close())
 }
 
 // epoch chooses a number that no epoch of this journal ever had, also where other

@@ -171,7 +171,7 @@ func TestCopy(t *testing.T) {
 func (b *box) copyPath(name string) string { return filepath.Join(b.live(), copiesDir, name) }
 
 func (b *box) copyPlan(name string) Plan {
-	return Plan{Dir: b.dir, Environment: store.Sandbox, Master: b.master(), Copy: b.copyPath(name), Made: now, Archive: archive}
+	return Plan{Dir: b.dir, Environment: store.Sandbox, Master: b.master(), Copy: b.copyPath(name), Made: now}
 }
 
 func (b *box) hotCopy(name string) {
@@ -206,48 +206,31 @@ func TestSameBox(t *testing.T) {
 	}
 }
 
-// TestAuditComesAlong: what the box has of the audit log beyond the backup stays, and
-// what the backup has comes.
+// TestAuditComesAlong: the audit log holds over restores, here and elsewhere. What
+// the box has signed beyond the backup stays, and says that something is missing.
 func TestAuditComesAlong(t *testing.T) {
 	b := newBox(t)
-	audit := filepath.Join(b.live(), auditDir)
-	write := func(name, text string) {
-		t.Helper()
-		if err := errors.Join(os.MkdirAll(audit, 0o700), os.WriteFile(filepath.Join(audit, name), []byte(text), 0o600)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("00000001-000000000001.period", "one")
-	write("00000001.checkpoints", "a\n")
-	write("other", "nobody's")
+	b.archive()
 	path := b.backup()
-	write("00000001.checkpoints", "a\nb\n")
-	write("00000001-000000000002.period", "two")
-	b.close()
 	c := b.elsewhere()
-	for name, tt := range map[string]struct {
-		box  *box
-		want map[string]string
-	}{
-		"elsewhere": {c, map[string]string{"00000001-000000000001.period": "one", "00000001.checkpoints": "a\n"}},
-		"in place":  {b, map[string]string{"00000001-000000000001.period": "one", "00000001-000000000002.period": "two", "00000001.checkpoints": "a\nb\n"}},
-	} {
-		plan := tt.box.plan(path)
-		plan.AcceptUnknown = true
-		plan.Archive = func(ctx ctx, s store.Store, dir string) error {
-			for file, text := range tt.want {
-				if got, err := os.ReadFile(filepath.Join(dir, file)); err != nil || string(got) != text {
-					t.Errorf("%s: %s is %q, %v, want %q", name, file, got, err, text)
-				}
-			}
-			if files, err := os.ReadDir(dir); err != nil || len(files) != len(tt.want) {
-				t.Errorf("%s: %v, %v", name, files, err)
-			}
-			return archive(ctx, s, dir)
-		}
-		if _, err := Restore(t.Context(), plan); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
+	plan := c.plan(path)
+	plan.AcceptUnknown = true
+	if _, err := Restore(t.Context(), plan); err != nil {
+		t.Fatal(err)
+	}
+	c.open()
+	if found := c.verify(); len(found) > 0 {
+		t.Errorf("elsewhere: %q", found)
+	}
+	b.put("eve")
+	b.archive() // and signs
+	b.close()
+	if _, err := Restore(t.Context(), b.plan(path)); err != nil {
+		t.Fatal(err)
+	}
+	b.open()
+	if found := b.verify(); len(found) == 0 || !strings.Contains(found[0], "epoch 1: ") {
+		t.Errorf("in place: %q, want the events that are gone", found)
 	}
 }
 
@@ -261,10 +244,8 @@ func TestRefused(t *testing.T) {
 		edit func(*Plan)
 		want error
 	}{
-		"only tried":          {func(p *Plan) { p.Try = true }, nil},
-		"other environment":   {func(p *Plan) { p.Environment = store.Production; p.AcceptUnknown = true }, store.ErrForeign},
-		"journal that stays":  {func(p *Plan) { p.Archive = func(ctx, store.Store, string) error { return errCut } }, errCut},
-		"nothing is archived": {func(p *Plan) { p.Archive = func(ctx, store.Store, string) error { return nil } }, store.ErrInvalid},
+		"only tried":        {func(p *Plan) { p.Try = true }, nil},
+		"other environment": {func(p *Plan) { p.Environment = store.Production; p.AcceptUnknown = true }, store.ErrForeign},
 	} {
 		plan := b.plan(path)
 		tt.edit(&plan)
@@ -329,11 +310,5 @@ func TestEpochs(t *testing.T) {
 			t.Errorf("epoch %d after %d", done.Info.Epoch, last)
 		}
 		last = done.Info.Epoch
-		// The journal of each is closed like that of any.
-		b.open()
-		if err := archive(t.Context(), b.store, filepath.Join(b.live(), auditDir)); err != nil {
-			t.Fatal(err)
-		}
-		b.close()
 	}
 }

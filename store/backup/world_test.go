@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cypherface/edge/internal/audit"
 	"github.com/cypherface/edge/store"
 	"github.com/cypherface/edge/store/bolt"
 	"github.com/cypherface/edge/store/seal"
@@ -192,30 +192,32 @@ func (b *box) plan(path string) Plan {
 	if err := f.Unlock(b.key, b.master()); err != nil {
 		b.Fatal(err)
 	}
-	return Plan{Dir: b.dir, Environment: store.Sandbox, Master: b.master(), From: f, Archive: archive}
+	return Plan{Dir: b.dir, Environment: store.Sandbox, Master: b.master(), From: f}
 }
 
-// archive moves all events into one period, as internal/audit would.
-func archive(ctx context.Context, s store.Store, dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
+// archive closes the journal of the open box as it is now, into a period.
+func (b *box) archive() {
+	b.Helper()
+	if err := archive(b.Context(), audit.Config{Store: b.store, Dir: audit.Dir(b.dir, store.Sandbox)}); err != nil {
+		b.Fatal(err)
 	}
-	return s.Update(ctx, cause, func(tx *store.Tx) error {
-		head, err := store.Head(tx)
-		p := store.Period{Epoch: s.Info().Epoch, From: 1, To: head}
-		for old, err := range store.All(tx, store.Periods, store.Number(p.Epoch)) {
-			if err != nil {
-				return err
-			}
-			p.From = old.To + 1
-		}
-		if err != nil || p.From > p.To {
-			return err
-		}
-		p.ID = store.NewPeriodID(p.Epoch, p.From)
-		err = os.WriteFile(filepath.Join(dir, string(p.ID)+periodSuffix), []byte("events"), 0o600)
-		return errors.Join(err, store.Put(tx, &p))
-	})
+}
+
+// verify reads the whole audit log, and names what is wrong with it.
+func (b *box) verify() (findings []string) {
+	b.Helper()
+	log, err := audit.Open(b.Context(), audit.Config{Store: b.store, Dir: audit.Dir(b.dir, store.Sandbox)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r, err := log.Verify(b.Context(), audit.VerifyOptions{})
+	if err := errors.Join(err, log.Close()); err != nil {
+		b.Fatal(err)
+	}
+	for _, f := range r.Findings {
+		findings = append(findings, fmt.Sprintf("epoch %d: %s", f.Epoch, f.What))
+	}
+	return findings
 }
 
 // listing is every file below a folder, with its size.
