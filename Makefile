@@ -60,7 +60,7 @@ leak: setup ## 10,000 loads and 100,000 inferences under the eye of RSS
 	$(GO) test -run Leak -count=1 -v -timeout 60m ./engine/tflite -args -leak
 
 faults: setup ## the table of camera faults of docs/reliability.md (root, FUSE)
-	$(GO) test -count=1 -v -run TestFaults ./camera/v4l2 | sed -n 's/.*go:[0-9]*: |/|/p' | sort
+	$(GO) test -count=1 -v -run 'TestFaults|TestDeviceHealth' ./camera/v4l2 -args -faults | sed -n 's/.*go:[0-9]*: |/|/p' | sort
 
 bench: build ## what each stage costs, in one run
 	bin/cypherface bench

@@ -146,6 +146,6 @@ func driverOf(u *url.URL, handed map[string]Driver) (Driver, error) {
 		known = append(known, scheme+":")
 	}
 	slices.Sort(known)
-	return nil, &Fault{"open", u.Redacted(), fmt.Errorf("%w: no driver for %s", ErrURL, u.Scheme),
+	return nil, &Fault{"open", Redact(u), fmt.Errorf("%w: no driver for %s", ErrURL, u.Scheme),
 		"this program opens " + strings.Join(known, " ")}
 }

@@ -33,14 +33,14 @@ func openFile(_ context.Context, u *url.URL) (Source, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, &Fault{"open", u.Redacted(), err, "relative names start at the folder the program runs in"}
+		return nil, &Fault{"open", Redact(u), err, "relative names start at the folder the program runs in"}
 	}
 	c, err := fileClip(f, p)
 	if err != nil {
 		f.Close()
-		return nil, &Fault{"open", u.Redacted(), err, "file: takes a JPEG, a PNG, JPEGs one after another (MJPEG) or YUV4MPEG2 (.y4m)"}
+		return nil, &Fault{"open", Redact(u), err, "file: takes a JPEG, a PNG, JPEGs one after another (MJPEG) or YUV4MPEG2 (.y4m)"}
 	}
-	c.name, c.owner = u.Redacted(), f
+	c.name, c.owner = Redact(u), f
 	return c, nil
 }
 
@@ -151,7 +151,7 @@ func openDir(_ context.Context, u *url.URL) (Source, error) {
 		err = errNoFrames
 	}
 	if err != nil {
-		return nil, &Fault{"open", u.Redacted(), err, "dir: takes a folder with .jpg, .jpeg or .png files"}
+		return nil, &Fault{"open", Redact(u), err, "dir: takes a folder with .jpg, .jpeg or .png files"}
 	}
 	load := func(i int, _ *image.YCbCr) (*image.YCbCr, error) {
 		f, err := os.Open(names[i])
@@ -161,7 +161,7 @@ func openDir(_ context.Context, u *url.URL) (Source, error) {
 		defer f.Close()
 		return still(f)
 	}
-	return &clip{name: u.Redacted(), n: len(names), load: load, pace: pace{every: p.period(0, folderFPS)}}, nil
+	return &clip{name: Redact(u), n: len(names), load: load, pace: pace{every: p.period(0, folderFPS)}}, nil
 }
 
 // pictures lists the picture files of a folder by name.

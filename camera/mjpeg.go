@@ -180,6 +180,15 @@ func indexMJPEG(r io.Reader) ([]span, error) {
 	return spans, nil
 }
 
+// ScanJPEG returns a scanner of the JPEGs in a stream, one after another with
+// whatever between them. They are whole, of at most 16 MiB, and lent.
+func ScanJPEG(r io.Reader) *bufio.Scanner {
+	sc := bufio.NewScanner(r)
+	sc.Buffer(make([]byte, 64<<10), maxJPEG)
+	sc.Split(splitJPEG)
+	return sc
+}
+
 // splitJPEG is the bufio.SplitFunc of concatenated JPEGs.
 func splitJPEG(data []byte, atEOF bool) (advance int, frame []byte, err error) {
 	for at := 0; ; at++ {

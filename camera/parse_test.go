@@ -187,3 +187,26 @@ func FuzzIndexY4M(f *testing.F) {
 		}
 	})
 }
+
+// What a stream of frames brings is a picture of the announced size or an error.
+func FuzzReadY4M(f *testing.F) {
+	f.Add([]byte("YUV4MPEG2 W4 H2 F10:1 Cmono\nFRAME\n12345678FRAME\n1234"))
+	f.Add([]byte("YUV4MPEG2 W3 H3 C420jpeg\nFRAME Ip\n12345678901234567890"))
+	f.Add([]byte("YUV4MPEG2 W2 H2\nFRAME\n123456NOFRAME"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := ReadY4M(bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		var raw []byte
+		var img *image.YCbCr
+		for range 5 {
+			if raw, err = r.Next(raw); err != nil {
+				return
+			}
+			if img, err = r.Image(raw, img); err != nil || img.Rect.Dx() != r.clip.w || img.Rect.Dy() != r.clip.h {
+				t.Fatalf("a frame of %d bytes: %v, %v", len(raw), img.Rect, err)
+			}
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/url"
 	"strings"
 	"sync"
@@ -17,6 +18,9 @@ import (
 const (
 	firstPause = 250 * time.Millisecond
 	lastPause  = 5 * time.Second
+	// On the network the pauses go on growing, and each is a random share of what it
+	// could be, so that cameras that lost their switch do not all come back at once.
+	lastNetworkPause = 30 * time.Second
 )
 
 // Status says whether a camera delivers.
@@ -95,7 +99,7 @@ func newCamera(ctx context.Context, u *url.URL, d Driver, v *view, opt Options) 
 		c.log = slog.New(slog.DiscardHandler)
 	}
 	c.life, c.stop = context.WithCancel(context.Background())
-	c.state = State{Device: u.Redacted(), Since: time.Now()}
+	c.state = State{Device: Redact(u), Since: time.Now()}
 	if err := c.connect(ctx); errors.Is(err, ErrURL) || ctx.Err() != nil {
 		c.stop()
 		return nil, err
@@ -114,7 +118,7 @@ func (c *Camera) Next(ctx context.Context) (Frame, error) {
 
 	for ctx.Err() == nil && c.life.Err() == nil {
 		if c.src == nil {
-			if sleep(ctx, c.pause) == nil {
+			if sleep(ctx, c.wait()) == nil {
 				_ = c.connect(ctx) // the state keeps the error
 			}
 			continue
@@ -178,7 +182,7 @@ func (c *Camera) connect(ctx context.Context) error {
 		}
 		return err
 	}
-	device := c.url.Redacted()
+	device := Redact(c.url)
 	if s, ok := src.(fmt.Stringer); ok {
 		device = s.String()
 	}
@@ -210,11 +214,23 @@ func (c *Camera) lose(err error) {
 
 // fail notes a fault and lengthens the pause before the next attempt.
 func (c *Camera) fail(err error) {
-	c.pause = min(max(2*c.pause, firstPause), lastPause)
+	last := lastPause
+	if networked(c.url) {
+		last = lastNetworkPause
+	}
+	c.pause = min(max(2*c.pause, firstPause), last)
 	c.mu.Lock()
 	c.state.Faults++
 	c.mu.Unlock()
 	c.change(StatusFault, "", err)
+}
+
+// wait is the pause before the next attempt.
+func (c *Camera) wait() time.Duration {
+	if networked(c.url) && c.pause > 0 {
+		return rand.N(c.pause)
+	}
+	return c.pause
 }
 
 // deliver numbers a frame of the device as one of the camera.

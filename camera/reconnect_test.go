@@ -1,6 +1,7 @@
 package camera_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -134,6 +135,40 @@ func TestCameraPausesGrowAndEnd(t *testing.T) {
 	})
 }
 
+// On the network each pause is a random share of one that grows, and the cap of
+// that is longer.
+func TestCameraPausesOnTheNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bus{}
+		cam, err := camera.Open(t.Context(), "rtsp://10.0.0.1/a", camera.Options{Drivers: map[string]camera.Driver{"rtsp": b.open}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cam.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := cam.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("Next without a device: %v", err)
+		}
+		// With pauses of 0 to 30 s an hour has some 240 attempts, with a deviation of 9.
+		if n := len(b.opened); n < 190 || n > 300 {
+			t.Errorf("%d attempts in an hour, want about 240", n)
+		}
+		var longest time.Duration
+		short := 0
+		for i := 10; i < len(b.opened); i++ {
+			pause := b.opened[i] - b.opened[i-1]
+			longest = max(longest, pause)
+			if pause < 15*time.Second {
+				short++
+			}
+		}
+		if longest > 30*time.Second || longest < 25*time.Second || short < len(b.opened)/4 {
+			t.Errorf("pauses up to %v, %d of %d under 15 s", longest, short, len(b.opened))
+		}
+	})
+}
+
 // A device that fails soon after each opening is left alone for longer and
 // longer, until it has worked for a while.
 func TestCameraPausesAfterEachShortLife(t *testing.T) {
@@ -187,7 +222,8 @@ func TestOpenRefusesOnlyURLs(t *testing.T) {
 	for _, test := range []struct{ url, hint string }{
 		{"/dev/video0", "v4l2:/dev/video0"},
 		{"pictures", "dir:pictures"},
-		{"rtsp:10.0.0.1", "this program opens auto: bad: dir: file:"},
+		{"rtsp:10.0.0.1", "rtsp://HOST/PATH"},
+		{"rtsp://10.0.0.1/", "this program opens auto: bad: dir: file:"},
 		{"file://clip.y4m", "one colon"},
 		{"file:a#b.jpg", "%23"},
 		{"file:", "file:PATH"},
@@ -220,6 +256,34 @@ func TestOpenRefusesOnlyURLs(t *testing.T) {
 	defer cam.Close()
 	if s := cam.State(); s.Status != camera.StatusFault {
 		t.Errorf("status %s, want fault", s.Status)
+	}
+}
+
+// Whatever is wrong with a URL, its credentials are not told.
+func TestURLsAreRedacted(t *testing.T) {
+	refuses := func(_ context.Context, u *url.URL) (camera.Source, error) {
+		return nil, &camera.Fault{Op: "open", Subject: camera.Redact(u), Err: errors.New("connection refused")}
+	}
+	var log bytes.Buffer
+	for _, raw := range []string{
+		"rtsp://admin:geheim@10.0.0.1/stream?user=admin&pwd=geheim",
+		"http://admin:geheim@10.0.0.1/video.mjpg?rotate=45",
+		"rtsp://admin:ge%heim@10.0.0.1/", "rtsp://admin:geheim#@10.0.0.1/", "https://admin:geheim@10.0.0.1:a/",
+		"v4l2://admin:geheim@x", "ftp://admin:geheim@x/y", "rtsp://admin:geheim@10.0.0.1/#geheim",
+	} {
+		cam, err := camera.Open(t.Context(), raw, camera.Options{
+			Drivers: map[string]camera.Driver{"rtsp": refuses, "http": refuses}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		told := fmt.Sprint(err)
+		if err == nil {
+			defer cam.Close()
+			told = fmt.Sprint(cam.State())
+		}
+		if strings.Contains(told, "geheim") || strings.Contains(told, "heim@") {
+			t.Errorf("%s: told %s", raw, told)
+		}
+	}
+	if strings.Contains(log.String(), "geheim") {
+		t.Errorf("logged %s", log.String())
 	}
 }
 

@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -18,9 +19,20 @@ const (
 func parseURL(rawURL string) (*url.URL, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
+		// The error repeats the URL, and with it a password.
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err
+		}
+		if strings.Contains(rawURL, "@") {
+			return nil, &Fault{"parse", "the camera's URL", fmt.Errorf("%w: not one", ErrURL), "write : / ? # @ and % in a name or password as %3A %2F %3F %23 %40 and %25"}
+		}
 		return nil, &Fault{"parse", strconv.Quote(rawURL), fmt.Errorf("%w: %w", ErrURL, err), ""}
 	}
 	switch {
+	case networked(u) && u.Host == "":
+		return nil, badURL(u, "names no host", "write "+u.Scheme+"://HOST/PATH, as the camera's manual has it")
+	case networked(u) && u.Fragment == "":
+		return u, nil
 	case u.Scheme == "" && strings.HasPrefix(u.Path, "/dev/video"):
 		return nil, badURL(u, "no scheme", "write v4l2:"+u.Path)
 	case u.Scheme == "":
@@ -33,8 +45,28 @@ func parseURL(rawURL string) (*url.URL, error) {
 	return u, nil
 }
 
+// networked reports whether u is of a camera on the network.
+func networked(u *url.URL) bool {
+	return slices.Contains([]string{"http", "https", "rtsp", "rtsps"}, u.Scheme)
+}
+
+// Redact is u for logs, events and people: without credentials. Of a camera on
+// the network the values of the query are left out too, since some makers have
+// the password there.
+func Redact(u *url.URL) string {
+	if !networked(u) {
+		return u.Redacted()
+	}
+	bare := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+	s := bare.String()
+	if u.RawQuery != "" {
+		s += "?…"
+	}
+	return s
+}
+
 func badURL(u *url.URL, what, hint string) error {
-	return &Fault{"parse", strconv.Quote(u.Redacted()), fmt.Errorf("%w: %s", ErrURL, what), hint}
+	return &Fault{"parse", strconv.Quote(Redact(u)), fmt.Errorf("%w: %s", ErrURL, what), hint}
 }
 
 // Path is the file or device that u names: "v4l2:/dev/video0" and

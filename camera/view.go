@@ -29,22 +29,35 @@ type view struct {
 // takeView reads the parameters of the view and returns u without them.
 func takeView(u *url.URL) (*view, *url.URL, error) {
 	v := &view{}
-	query, err := url.ParseQuery(u.RawQuery)
+	query, rest, err := Split(u, viewParameters...)
 	if err != nil {
-		return v, u, badURL(u, err.Error(), "parameters look like ?size=1280x720&rotate=90")
+		return v, u, err
 	}
-	rest := *u
 	for name, values := range query {
-		if !slices.Contains(viewParameters, name) {
-			continue
-		}
 		if err := set(u, name, values, v.set); err != nil {
 			return v, u, err
 		}
-		query.Del(name)
-		rest.RawQuery = query.Encode()
 	}
-	return v, &rest, nil
+	return v, rest, nil
+}
+
+// Split takes parameters out of u, and leaves the rest of its query as it is
+// written: for some cameras on the network the order matters.
+func Split(u *url.URL, names ...string) (taken url.Values, rest *url.URL, err error) {
+	var mine, other []string
+	for _, field := range strings.Split(u.RawQuery, "&") {
+		if name, _, _ := strings.Cut(field, "="); slices.Contains(names, name) {
+			mine = append(mine, field)
+		} else {
+			other = append(other, field)
+		}
+	}
+	if taken, err = url.ParseQuery(strings.Join(mine, "&")); err != nil {
+		return nil, u, badURL(u, err.Error(), "write % in a value as %25")
+	}
+	left := *u
+	left.RawQuery = strings.Join(other, "&")
+	return taken, &left, nil
 }
 
 func (v *view) set(name, value string) (hint string) {
@@ -113,7 +126,7 @@ func (v *view) of(img *image.YCbCr) *image.YCbCr {
 	if v.zoom {
 		part = v.aim.part(part)
 	}
-	if part == img.Rect {
+	if part == img.Rect || part.Empty() { // a picture of a few pixels has no parts
 		return img
 	}
 	return img.SubImage(part).(*image.YCbCr)

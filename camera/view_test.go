@@ -99,3 +99,26 @@ func TestAimStaysInside(t *testing.T) {
 		}
 	}
 }
+
+// Whatever stands in a query, a view of a frame is a part of it or turned, or the
+// query is refused.
+func FuzzView(f *testing.F) {
+	f.Add("rotate=90&mirror=1&roi=10,20,30,40&zoom=face&x=%zz")
+	f.Add("roi=0,0,5,5")
+	f.Add("rotate=&roi=,,,&mirror")
+	img := image.NewYCbCr(image.Rect(0, 0, 36, 28), image.YCbCrSubsampleRatio420)
+	f.Fuzz(func(t *testing.T, query string) {
+		v, rest, err := takeView(&url.URL{Scheme: "file", Opaque: "a", RawQuery: query})
+		if err != nil {
+			return
+		}
+		if _, again, err := takeView(rest); err != nil || again.RawQuery != rest.RawQuery {
+			t.Fatalf("%q leaves %q, which leaves %q, %v", query, rest.RawQuery, again.RawQuery, err)
+		}
+		out := v.of(img)
+		if !out.Rect.In(image.Rect(0, 0, 36, 36)) {
+			t.Fatalf("%q: %v", query, out.Rect)
+		}
+		copyFrame(nil, out)
+	})
+}

@@ -2,10 +2,12 @@ package camera
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"image"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -166,6 +168,9 @@ func (c *y4m) load(r io.ReaderAt, i int, into *image.YCbCr) (*image.YCbCr, error
 	luma, chroma := c.planes()
 	off := c.spans[i].off
 	for _, plane := range [][]byte{img.Y[:luma], img.Cb[:chroma], img.Cr[:chroma]} {
+		if len(plane) == 0 { // luma alone
+			continue
+		}
 		if _, err := r.ReadAt(plane, off); err != nil {
 			return nil, fmt.Errorf("read YUV4MPEG2 frame: %w", err)
 		}
@@ -175,4 +180,48 @@ func (c *y4m) load(r io.ReaderAt, i int, into *image.YCbCr) (*image.YCbCr, error
 		neutral(img)
 	}
 	return img, nil
+}
+
+// Y4MReader reads a YUV4MPEG2 stream frame by frame.
+type Y4MReader struct {
+	clip *y4m
+	br   *bufio.Reader
+}
+
+// ReadY4M reads the header of a stream.
+func ReadY4M(r io.Reader) (*Y4MReader, error) {
+	br := bufio.NewReaderSize(r, 64<<10)
+	line, err := headerLine(br)
+	if err != nil {
+		return nil, err
+	}
+	clip, err := parseY4M(strings.TrimSuffix(line, "\n"))
+	return &Y4MReader{clip, br}, err
+}
+
+// Next reads the planes of a frame into the memory of into. The error at the end
+// of the stream is io.EOF.
+func (r *Y4MReader) Next(into []byte) ([]byte, error) {
+	line, err := headerLine(r.br)
+	if err != nil && line == "" && errors.Is(err, io.EOF) {
+		return into, io.EOF
+	}
+	if err == nil && line != "FRAME\n" && !strings.HasPrefix(line, "FRAME ") {
+		err = fmt.Errorf("%w: no frame header", errY4M)
+	}
+	if err != nil {
+		return into, err
+	}
+	size := r.clip.size()
+	into = slices.Grow(into[:0], size)[:size]
+	_, err = io.ReadFull(r.br, into)
+	return into, err
+}
+
+// Image is the picture of a frame that Next gave, in the memory of into where
+// that fits.
+func (r *Y4MReader) Image(b []byte, into *image.YCbCr) (*image.YCbCr, error) {
+	one := *r.clip
+	one.spans = []span{{0, len(b)}}
+	return one.load(bytes.NewReader(b), 0, into)
 }

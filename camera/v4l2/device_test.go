@@ -3,6 +3,7 @@ package v4l2
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"image"
 	"io/fs"
@@ -23,6 +24,8 @@ import (
 	"github.com/cypherface/edge/internal/synthface"
 	"github.com/cypherface/edge/models"
 )
+
+var slow = flag.Bool("faults", false, "try the faults that take their time")
 
 func TestMain(m *testing.M) {
 	fusecam.Main()
@@ -128,10 +131,10 @@ func TestFaults(t *testing.T) {
 		{fusecam.Stall, "yuyv", errStalled, "hangs", image.Point{}},
 		{fusecam.EIO, "yuyv", syscall.EIO, "cable", image.Point{}},
 		{fusecam.EIO, "mjpg", syscall.EIO, "cable", image.Point{}},
-		{fusecam.Short, "yuyv", errDamaged, "smaller size", image.Point{}},
-		{fusecam.Short, "mjpg", errDamaged, "smaller size", image.Point{}},
+		{fusecam.Short, "yuyv", nil, "only damaged frames", image.Point{}},
+		{fusecam.Short, "mjpg", nil, "only damaged frames", image.Point{}},
 		{fusecam.Trailing, "mjpg", nil, "", whole},
-		{fusecam.Corrupt, "mjpg", errDamaged, "cable", image.Point{}},
+		{fusecam.Corrupt, "mjpg", nil, "only damaged frames", image.Point{}},
 		{fusecam.OtherSize, "yuyv", nil, "", half},
 		{fusecam.OtherSize, "mjpg", nil, "", half},
 		{fusecam.OtherFmt, "yuyv", nil, "", whole},
@@ -334,8 +337,8 @@ func TestDeviceHealth(t *testing.T) {
 	for fault, want := range map[fusecam.Fault]camera.Picture{fusecam.Covered: camera.PictureCovered, fusecam.Frozen: camera.PictureFrozen} {
 		t.Run(string(fault), func(t *testing.T) {
 			t.Parallel()
-			if testing.Short() && fault == fusecam.Frozen {
-				t.Skip("it takes ten seconds to call a picture frozen")
+			if !*slow && fault == fusecam.Frozen {
+				t.Skip("it takes ten seconds to call a picture frozen: make faults")
 			}
 			bus := fusecam.Mount(t, fusecam.Webcam{Node: "video0", Width: 320, Height: 256, Person: 73, FPS: 15})
 			cam := watch(t, "v4l2:"+bus.Path("video0")+"?format=yuyv&exposure=16")

@@ -162,13 +162,33 @@ func FuzzDecode(f *testing.F) {
 	f.Add(false, jpegFrame(f, 9))
 	f.Add(false, jpegFrame(f, 9)[:150])
 	f.Fuzz(func(t *testing.T, yuyv bool, b []byte) {
-		s := source{mode: mode{format: formatMJPG, w: 160, h: 120}}
+		m := mode{format: formatMJPG, w: 160, h: 120}
 		if yuyv {
-			s.mode.format = formatYUYV
+			m.format = formatYUYV
 		}
-		img, err := s.decode(b)
+		img, err := m.decode(b, nil)
 		if err == nil && (img.Rect.Empty() || img.YOffset(img.Rect.Dx()-1, img.Rect.Dy()-1) >= len(img.Y)) {
 			t.Errorf("decoded to %v with %d luma bytes", img.Rect, len(img.Y))
+		}
+	})
+}
+
+// Whatever a URL asks of the controls is within bounds or refused with a hint.
+func FuzzWishes(f *testing.F) {
+	f.Add("exposure", "8.5")
+	f.Add("gain", "101")
+	f.Add("powerline", "55")
+	f.Add("focus", "auto")
+	f.Fuzz(func(t *testing.T, name, value string) {
+		w, err := parseWishes(map[string]string{name: value})
+		if err != nil {
+			if !errors.Is(err, camera.ErrURL) {
+				t.Errorf("%v is not ErrURL", err)
+			}
+			return
+		}
+		if !(w.exposure >= 0 && w.exposure <= 1000) || w.gain < -1 || w.gain > 100 || w.focus < -1 || w.focus > 100 || w.powerLine < -1 || w.powerLine > 3 {
+			t.Errorf("%s=%q: %+v", name, value, w)
 		}
 	})
 }

@@ -55,7 +55,7 @@ func Open(_ context.Context, u *url.URL) (camera.Source, error) {
 	}
 	wish, err := parseWishes(params.Other)
 	if err != nil {
-		return nil, &camera.Fault{Op: "parse", Subject: u.Redacted(), Err: err}
+		return nil, &camera.Fault{Op: "parse", Subject: camera.Redact(u), Err: err}
 	}
 	path, err := camera.Path(u)
 	if err != nil {
@@ -64,7 +64,7 @@ func Open(_ context.Context, u *url.URL) (camera.Source, error) {
 	if params.ID != "" {
 		path, err = find(cmp.Or(path, "/dev"), params.ID)
 		if err != nil {
-			return nil, &camera.Fault{Op: "open", Subject: u.Redacted(), Err: err, Hint: hint(err)}
+			return nil, &camera.Fault{Op: "open", Subject: camera.Redact(u), Err: err, Hint: hint(err)}
 		}
 	}
 	path = cmp.Or(path, "/dev/video0")

@@ -156,7 +156,7 @@ func TestSourceEndsWithItsDevice(t *testing.T) {
 		{"poll failed", line{wait: syscall.EBADF}, syscall.EBADF, ""},
 		{"hung", line{wait: new(webcam.Timeout)}, errStalled, "hangs"},
 		{"nothing behind poll", line{err: syscall.EAGAIN}, errStalled, "hangs"},
-		{"only junk", line{frame: []byte("junk")}, errDamaged, "cable"},
+		{"only junk", line{frame: []byte("junk")}, nil, "only damaged frames"},
 		{"impossible buffer", line{}, nil, "nonsense"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
