@@ -118,6 +118,9 @@ func (b *box) welcome(out io.Writer, first *bootstrapFile) {
 			fmt.Fprintf(out, "  TLS       certificate of its own, SHA-256 %s\n", f)
 		}
 	}
+	for _, d := range b.allDegraded() {
+		fmt.Fprintf(out, "\n  CypherFace Edge   %s   (%s)\n\n  %s\n", d.front.address(), d.name, d.status().Reason)
+	}
 	if first != nil {
 		fmt.Fprintf(out, `
   This is its first start. It made a sandbox merchant and a key, shown here

@@ -36,6 +36,7 @@ type box struct {
 
 	mu   sync.Mutex                         // protects the fields below
 	envs map[store.Environment]*environment // those that are there
+	down map[store.Environment]*degraded    // those whose store cannot be opened
 	run  func(*environment)                 // has one begin to serve; nil before the box does
 }
 
@@ -43,7 +44,7 @@ func newBox(set settings, getenv func(string) string, log *slog.Logger) (*box, e
 	master, err := set.masterOptions(getenv)
 	return &box{
 		settings: set, getenv: getenv, master: master, log: log,
-		metrics: prometheus.NewRegistry(), envs: map[store.Environment]*environment{},
+		metrics: prometheus.NewRegistry(), envs: map[store.Environment]*environment{}, down: map[store.Environment]*degraded{},
 	}, err
 }
 
@@ -92,11 +93,13 @@ func (b *box) open(ctx context.Context) (first *bootstrapFile, err error) {
 			continue
 		}
 		e, err := b.openEnvironment(ctx, env)
-		if err != nil {
-			return nil, err
+		var made *bootstrapFile
+		if err == nil {
+			made, err = e.bootstrap(ctx)
 		}
-		made, err := e.bootstrap(ctx)
 		switch {
+		case isDamage(err):
+			err = b.degrade(ctx, env, errors.Join(err, e.close()))
 		case errors.Is(err, errIncomplete):
 			e.log.Warn("the environment is not served", "err", err)
 			err = e.close()
@@ -119,6 +122,9 @@ func (b *box) open(ctx context.Context) (first *bootstrapFile, err error) {
 func (b *box) close() (err error) {
 	for _, e := range b.all() {
 		err = errors.Join(err, e.close())
+	}
+	for _, d := range b.allDegraded() {
+		d.front.listener.Close() // its server may have done so
 	}
 	return err
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/cypherface/edge/internal/api"
 	"github.com/cypherface/edge/internal/audit"
 	"github.com/cypherface/edge/internal/auth"
+	"github.com/cypherface/edge/internal/upkeep"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/internal/web"
 	"github.com/cypherface/edge/store"
@@ -40,6 +41,7 @@ type environment struct {
 	own       *web.Own         // certs, where the box made them
 	clock     *auth.Clock
 	store     *bolt.Store
+	keeper    *upkeep.Keeper
 	atRest    seal.Source      // of the master key
 	merchant  store.MerchantID // whose people the camera sees
 	audit     *audit.Log
@@ -80,6 +82,10 @@ func (b *box) openEnvironment(ctx context.Context, env store.Environment) (_ *en
 		return nil, err
 	}
 	e.closers = append(e.closers, e.audit.Close)
+	e.keeper = upkeep.New(upkeep.Config{Store: st, Dir: b.data, Copies: b.copies, Log: e.log})
+	if err := e.keeper.Register(e.registerer()); err != nil {
+		return nil, err
+	}
 	if e.listener, err = listen(ctx, e.listen); err != nil {
 		return nil, err
 	}
@@ -121,8 +127,11 @@ func (e *environment) begin(ctx context.Context) (err error) {
 	return nil
 }
 
-// close closes the parts that are open, the last first.
+// close closes the parts that are open, the last first. There are none of nil.
 func (e *environment) close() (err error) {
+	if e == nil {
+		return nil
+	}
 	for len(e.closers) > 0 {
 		last := len(e.closers) - 1
 		err = errors.Join(err, e.closers[last]())
@@ -144,6 +153,7 @@ func (e *environment) serve(g *errgroup.Group, live, base context.Context) {
 	g.Go(func() error { return serveUntil(live, public, e.listener, e.drain) })
 	g.Go(func() error { return e.api.Sweep(live) })
 	g.Go(func() error { return e.audit.Run(live) })
+	g.Go(func() error { return e.keeper.Run(live) })
 	g.Go(func() error { return e.watch(live) })
 	g.Go(func() error { return e.reembed(live) })
 	g.Go(func() error {
@@ -160,7 +170,7 @@ func (e *environment) apiConfig() api.Config {
 		Store: e.store, Authority: e.authority, Verifier: e.service, Detector: e.engine, Audit: e.audit,
 		Version: version(), Status: e.status, Log: e.log,
 		Metrics: e.registerer(), Gather: prometheus.Gatherers{e.box.metrics, e.metrics},
-		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now, Backup: e.backup,
+		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now, Backup: e.backup, Storage: e.keeper,
 	}
 	if e.eyes != nil {
 		c.Camera = e.eyes
@@ -183,9 +193,13 @@ func (e *environment) status() api.Status {
 	s := api.Status{
 		Ready: e.ready.Load(), Camera: "none", Pack: e.pack.Name, Exposed: e.atRest.Warning(),
 		People: e.service.People(), Rates: rates(&e.pack.Calibration, e.service.Gallery(e.merchant)),
+		Storage: e.keeper.Warnings(),
 	}
 	if !s.Ready {
 		s.Reason = "starting"
+	}
+	if refuses, _ := e.store.Trouble(); refuses != nil {
+		s.Ready, s.Reason = false, fmt.Sprintf("the store takes no changes until the box starts again: %v", refuses)
 	}
 	if e.eyes != nil {
 		s.Camera, s.Fault = e.eyes.state()
@@ -239,6 +253,9 @@ func (b *box) Control(env store.Environment) (http.Handler, error) {
 	if e := b.environment(env); e != nil {
 		return e.control, nil
 	}
+	if d := b.degraded(env); d != nil {
+		return d.control.Load(), nil
+	}
 	return nil, web.Fail(http.StatusNotFound, "the %s environment is not enabled (cypherface env enable %s)", env, env)
 }
 
@@ -253,6 +270,8 @@ func (b *box) Environments() []api.Environment {
 			if e.own != nil {
 				list[i].Fingerprint, list[i].Pin = e.own.Fingerprint(), e.own.Pin()
 			}
+		} else if d := b.degraded(list[i].Environment); d != nil {
+			list[i].Enabled, list[i].URL, list[i].Reason = true, d.front.address(), d.status().Reason
 		}
 	}
 	return list
@@ -263,7 +282,7 @@ func (b *box) Environments() []api.Environment {
 func (b *box) Enable(ctx context.Context, env store.Environment) (first api.FirstKey, err error) {
 	b.enabling.Lock()
 	defer b.enabling.Unlock()
-	if b.environment(env) != nil {
+	if b.environment(env) != nil || b.degraded(env) != nil {
 		return first, web.Fail(http.StatusConflict, "the %s environment is enabled already", env)
 	}
 	ctx = context.WithoutCancel(ctx) // the camera outlives the request

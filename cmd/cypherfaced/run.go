@@ -54,7 +54,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 	defer closing(&err, networks.Close)
 	// Production goes first, so that of two cameras auto: it has the webcam.
 	for _, e := range slices.Backward(b.all()) {
-		if err := e.begin(ctx); err != nil {
+		err := e.begin(ctx)
+		if isDamage(err) {
+			err = b.degrade(ctx, e.name, errors.Join(err, e.close()))
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -82,6 +86,9 @@ func (b *box) serve(ctx context.Context, control net.Listener) error {
 	operator.ConnContext = api.Peer(uint32(os.Getuid()))
 	g.Go(func() error { return serveUntil(live, operator, control, b.drain) })
 	b.serveBy(func(e *environment) { e.serve(g, live, base) })
+	for _, d := range b.allDegraded() {
+		g.Go(func() error { return d.serve(live, base) })
+	}
 	g.Go(func() error { return feedWatchdog(live, b.log, b.alive) })
 	g.Go(func() error {
 		<-live.Done()

@@ -31,6 +31,7 @@ type settings struct {
 	packs      string
 	masterKey  string
 	auditDays  int
+	copies     int
 	uploadLife time.Duration
 	drain      time.Duration
 	logLevel   slog.Level
@@ -70,6 +71,7 @@ func (s *settings) flags() *flag.FlagSet {
 	fs.StringVar(&s.packs, "packs", "", "`folder` of the packs; empty: packs/ beside the program")
 	fs.StringVar(&s.masterKey, "master-key", "", "`place` of the key that protects the data: file:PATH, passphrase, passphrase-fd:N; empty: systemd's credential, else a file beside the data")
 	fs.IntVar(&s.auditDays, "audit-days", 365, "how many `days` the audit log reaches back; 0: for ever")
+	fs.IntVar(&s.copies, "copies", 3, "how many daily copies of each store are kept in the data folder; 0: none")
 	fs.DurationVar(&s.uploadLife, "upload-life", 4800*time.Second, "how long an upload link is good for")
 	fs.DurationVar(&s.drain, "drain", 10*time.Second, "how long requests may go on after the signal to stop")
 	fs.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
@@ -167,6 +169,9 @@ func (s *settings) check() error {
 	}
 	if s.auditDays < 0 || s.auditDays > 36500 {
 		return fmt.Errorf("check settings: audit-days: %d is not between 0 and 36500", s.auditDays)
+	}
+	if s.copies < 0 || s.copies > 100 {
+		return fmt.Errorf("check settings: copies: %d is not between 0 and 100", s.copies)
 	}
 	if s.uploadLife < time.Second || s.uploadLife > 24*time.Hour {
 		return fmt.Errorf("check settings: upload-life: %v is not between 1s and 24h", s.uploadLife)

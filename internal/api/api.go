@@ -64,6 +64,7 @@ type Config struct {
 	Detector  detector
 	Camera    viewer   // nil: the box has none
 	Audit     auditLog // nil: none is kept
+	Storage   Storage  // nil: nobody looks after the store
 
 	Version string                // of the program
 	Status  func() Status         // how the box is, for pages and health; must be quick
@@ -92,6 +93,8 @@ type Status struct {
 	// Exposed is what the data at rest is not protected from, in words; empty:
 	// nothing that the operator could better.
 	Exposed string `json:"exposed,omitempty"`
+	// Storage is what is wrong with the store although it works, in words.
+	Storage []string `json:"storage,omitempty"`
 }
 
 // An API serves one environment. Make one with New.
@@ -104,6 +107,7 @@ type API struct {
 	feed    *events.Feed[notice]
 	unwatch func()
 	streams sync.WaitGroup // of listeners to the feed
+	jobs    *storageJobs
 
 	backingUp sync.Mutex // one at a time
 }
@@ -123,7 +127,7 @@ func New(c Config) (*API, error) {
 		r := prometheus.NewRegistry()
 		c.Metrics, c.Gather = r, r
 	}
-	a := &API{Config: c, store: c.Store, info: c.Store.Info(), now: c.Clock, feed: events.NewFeed[notice]()}
+	a := &API{Config: c, store: c.Store, info: c.Store.Info(), now: c.Clock, feed: events.NewFeed[notice](), jobs: newStorageJobs(c.Storage)}
 	var err error
 	if a.seen, err = newObserver(c.Metrics); err != nil {
 		return nil, err
@@ -132,9 +136,10 @@ func New(c Config) (*API, error) {
 	return a, nil
 }
 
-// Close ends the event streams, which an http.Server no longer knows, and waits
-// for them.
+// Close ends the event streams, which an http.Server no longer knows, and what is
+// being done with the store, and waits for them.
 func (a *API) Close() {
+	a.jobs.close()
 	a.unwatch()
 	a.feed.Close()
 	a.streams.Wait()

@@ -23,13 +23,16 @@ const maxEnrolForm = verify.MaxImages
 //	GET  /control/status            how the box is
 //	POST /control/enrol/{userId}    several images at once (multipart, image), or {"source":"camera"}
 //	POST /control/backup            a backup, or with {"sameBox":true} one for the master key
+//	POST /control/store/check       begins a check of the store, ?repair=true mends it
+//	POST /control/store/compact     begins a compaction
+//	GET  /control/store             how that stands, and its result
 //
 // and what auditOperations lists.
 //
 // Where there are several merchants, the header merchantId says for which. The
 // listener must admit nobody but the box's own user; see Peer.
 func (a *API) Control() *web.Server {
-	ops := append(operations(),
+	ops := append(append(operations(), storageOperations()...),
 		operation{"GET", "/control/status", auth.UsersRead, (*API).status},
 		operation{"POST", "/control/enrol/{userId}", auth.Enrol, (*API).enrol},
 		operation{"POST", "/control/backup", "", (*API).backup}) // who reaches the socket may: it is the box's own user

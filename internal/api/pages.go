@@ -42,7 +42,7 @@ func (s *Status) warnings() (all []string) {
 	if s.Exposed != "" {
 		all = append(all, "data at rest: "+s.Exposed)
 	}
-	return all
+	return append(all, s.Storage...)
 }
 
 // version is GET /version: what runs here.
@@ -58,18 +58,22 @@ func (a *API) version(c *call) error {
 // landing is GET /: which box this is, how it is, and the first steps. It needs
 // no credential and so shows nothing that would take one.
 func (a *API) landing(c *call) error {
+	return writeLanding(c.w, a.Config.Status(), string(a.info.Environment), a.Version, a.base(c.r))
+}
+
+func writeLanding(w http.ResponseWriter, s Status, environment, version, url string) error {
 	nonce := rand.Text()
 	var b bytes.Buffer
 	err := landingPage.Execute(&b, struct {
 		Status
 		Environment, Version, URL, Nonce string
-	}{a.Config.Status(), string(a.info.Environment), a.Version, a.base(c.r), nonce})
+	}{s, environment, version, url, nonce})
 	if err != nil {
 		return err
 	}
-	h := c.w.Header()
+	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+nonce+"'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
-	_, err = c.w.Write(b.Bytes())
+	_, err = w.Write(b.Bytes())
 	return err
 }

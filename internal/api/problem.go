@@ -49,6 +49,8 @@ func problem(err error) error {
 		return fail(http.StatusServiceUnavailable, "the disk of the box is full, and nothing can be recorded until there is room")
 	case errors.Is(err, store.ErrClosed):
 		return fail(http.StatusServiceUnavailable, "the box is stopping")
+	case errors.Is(err, store.ErrCommit):
+		return fail(http.StatusServiceUnavailable, "the box could not keep that; its operator finds out why at /readyz")
 	}
 	var known *web.Error
 	if e := pictureProblem(faceProblem(err)); errors.As(e, &known) {

@@ -107,6 +107,7 @@ type Store struct {
 	still   chan func()           // to be run between two groups
 	stopped chan struct{}         // closed when the writer has ended
 	failed  atomic.Pointer[error] // why changes are refused since; set by the writer
+	damage  atomic.Pointer[error] // the last that somebody met
 	stuck   error                 // bbolt holds its lock for ever; the writer's until stopped
 
 	mu     sync.RWMutex // protects closed and, against Close, sending to queue and adding to jobs
@@ -142,6 +143,7 @@ func (s *Store) View(ctx context.Context, fn func(*store.Tx) error) (err error) 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	defer s.notice(&err)
 	defer faults(&err)()
 	btx, err := s.begin(false)
 	if err != nil {
@@ -177,6 +179,27 @@ func (s *Store) Close() error {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
+}
+
+// Trouble says what has been wrong with the store since it was opened: refuses is
+// why it takes no changes any more, damage what the last who met damaged bytes was
+// told. Both are nil as a rule.
+func (s *Store) Trouble() (refuses, damage error) {
+	if err := s.failed.Load(); err != nil {
+		refuses = *err
+	}
+	if err := s.damage.Load(); err != nil {
+		damage = *err
+	}
+	return refuses, damage
+}
+
+// notice keeps damage for Trouble.
+func (s *Store) notice(err *error) {
+	if errors.Is(*err, store.ErrDamaged) {
+		met := *err
+		s.damage.Store(&met)
+	}
 }
 
 // begin starts a bbolt transaction.

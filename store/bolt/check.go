@@ -70,6 +70,9 @@ func (s *Store) Check(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("check store: %w", err)
 	}
+	if r.Whole() {
+		s.damage.Store(nil) // it has been mended
+	}
 	return r, nil
 }
 

@@ -90,6 +90,7 @@ func (s *Store) enqueue(ctx context.Context, r *request) error {
 func (s *Store) run(r *request, b *batch, fn func(*store.Tx) error) (err error) {
 	good := false
 	defer func() { r.ran <- good }()
+	defer s.notice(&err)
 	defer faults(&err)()
 	tx, err := s.layout.Write(b, r.cause)
 	if err != nil {
@@ -244,6 +245,7 @@ func rollback(b *batch) (err error) {
 // fail turns the reason why a group was not committed into the answer, and stops
 // the store, unless the reason is one that passes.
 func (s *Store) fail(err error) error {
+	s.notice(&err)
 	if !errors.Is(err, syscall.ENOSPC) {
 		s.failed.Store(&err)
 		s.log.Error("store takes no more changes", "error", err)
