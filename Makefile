@@ -62,6 +62,9 @@ leak: setup ## 10,000 loads and 100,000 inferences under the eye of RSS
 faults: setup ## the table of camera faults of docs/reliability.md (root, FUSE)
 	$(GO) test -count=1 -v -run 'TestFaults|TestDeviceHealth' ./camera/v4l2 -args -faults | sed -n 's/.*go:[0-9]*: |/|/p' | sort
 
+size: setup ## the audit log with EVENTS (10,000,000) events: what listing, proving, verifying cost
+	$(GO) test -run TestSize -count=1 -v -timeout 120m ./internal/audit -args -audit.size $(or $(EVENTS),10000000)
+
 bench: build ## what each stage costs, in one run
 	bin/cypherface bench
 

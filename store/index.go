@@ -243,6 +243,22 @@ func Count[T any](tx *Tx, ix Index[T], prefix ...Term) (int, error) {
 	return n, err
 }
 
+// Numbers returns the numbers of the events that a query asks for, in the order of
+// the index; its cursor, limit and choice do not count. It reads the index alone.
+func Numbers(tx *Tx, ix Index[Event], q Query[Event]) (seqs []uint64, err error) {
+	q.Cursor = ""
+	r, err := q.span(tx.encode(ix.name, q.Prefix))
+	if err != nil {
+		return nil, err
+	}
+	err = tx.scan(indexBucket(ix.name), r, func(_, id []byte) (bool, error) {
+		seq, err := parseSeq(id)
+		seqs = append(seqs, seq)
+		return true, err
+	})
+	return seqs, err
+}
+
 // dangling turns the absence of what an index points at into damage. Those who
 // were erased after the View began are absent rightly.
 func dangling(err error) error {

@@ -74,6 +74,8 @@ func filters(t *testing.T, w *world, want []store.Event) {
 		"kinds":    {Merchant: "m0", Kinds: []store.EventKind{store.EventDoor, store.EventAccess}},
 		"person":   {Person: "p3"},
 		"times":    {From: from, To: to},
+		"of times": {Merchant: "m1", Kinds: []store.EventKind{store.EventDoor, store.EventDoor}, From: from},
+		"and kind": {Merchant: "m1", Kinds: []store.EventKind{store.EventDoor, store.EventAccess}, From: from, To: want[len(want)-3].Time},
 		"match":    {Merchant: "m1", Person: "p1", Match: func(e *store.Event) bool { return e.Counters["similarity"] > 50 }},
 		"budget":   {Person: "p2", Budget: 30},
 		"nobody":   {Person: "nobody"},

@@ -358,12 +358,16 @@ func VerifyExport(r io.Reader, key string) (Report, error) {
 
 // line takes the line of an event.
 func (a *auditor) line(x *exportEvent) {
-	a.event(compact(x.Event), x.Hash)
+	raw := compact(x.Event)
+	var e store.Event
+	if err := json.Unmarshal(raw, &e); err != nil {
+		a.find(a.expect, a.expect, "event %d was changed: it cannot be read", a.expect)
+		e.Seq, e.Epoch, e.Device = a.expect, a.epoch, a.device
+	}
+	a.event(&e, raw, x.Hash)
 	if x.Personal == nil {
 		return
 	}
-	var e store.Event
-	_ = json.Unmarshal(x.Event, &e) // told above
 	nonce, err := base64.StdEncoding.DecodeString(x.Nonce)
 	digest := sha256.Sum256(append(nonce, compact(x.Personal)...))
 	if err != nil || !bytes.Equal(digest[:], e.Personal) {

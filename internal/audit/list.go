@@ -124,7 +124,7 @@ func (l *Log) backwards(ctx context.Context, q *Query, at position) iter.Seq2[st
 				}
 				all = append(all, p)
 			}
-			return l.tail(tx, all, at, give)
+			return l.tail(tx, q, all, at, give)
 		})
 		if err != nil && more {
 			yield(store.Envelope{}, err)
@@ -147,7 +147,7 @@ func (l *Log) backwards(ctx context.Context, q *Query, at position) iter.Seq2[st
 }
 
 // tail runs over what lies in the store and in no period.
-func (l *Log) tail(tx *store.Tx, all []store.Period, at position, give func(store.Envelope, error) bool) error {
+func (l *Log) tail(tx *store.Tx, q *Query, all []store.Period, at position, give func(store.Envelope, error) bool) error {
 	epoch, archived := tx.Info().Epoch, uint64(0)
 	if epoch > at.epoch {
 		return nil
@@ -165,12 +165,55 @@ func (l *Log) tail(tx *store.Tx, all []store.Period, at position, give func(stor
 	if head <= archived {
 		return nil
 	}
-	for e, err := range store.Envelopes(tx, head, archived+1) {
-		if !give(e, err) {
-			return nil
+	spans := [][2]uint64{{head, archived + 1}}
+	if seqs, known, err := q.indexed(tx); err != nil {
+		return err
+	} else if known {
+		spans = nil
+		for _, seq := range slices.Backward(seqs) {
+			if archived < seq && seq <= head {
+				spans = append(spans, [2]uint64{seq, seq})
+			}
+		}
+	}
+	for _, span := range spans {
+		for e, err := range store.Envelopes(tx, span[0], span[1]) {
+			if !give(e, err) {
+				return nil
+			}
 		}
 	}
 	return nil
+}
+
+// indexed returns the numbers, in order, of the events in the store among which
+// those asked for are, where an index knows them as few.
+func (q *Query) indexed(tx *store.Tx) (seqs []uint64, known bool, err error) {
+	bounds := store.Query[store.Event]{}
+	if !q.From.IsZero() {
+		bounds.From = store.Moment(q.From)
+	}
+	if !q.To.IsZero() {
+		bounds.To = store.Moment(q.To)
+	}
+	switch {
+	case q.Person != "":
+		bounds.Prefix = []store.Term{store.Plain(q.Person)}
+		seqs, err = store.Numbers(tx, store.EventsByPerson, bounds)
+	case q.Merchant != "" && len(q.Kinds) > 0 && !(q.From.IsZero() && q.To.IsZero()):
+		for _, k := range q.Kinds {
+			bounds.Prefix = []store.Term{store.Plain(q.Merchant), store.Plain(k)}
+			some, err := store.Numbers(tx, store.EventsByMerchant, bounds)
+			if err != nil {
+				return nil, false, err
+			}
+			seqs = append(seqs, some...)
+		}
+	default:
+		return nil, false, nil
+	}
+	slices.Sort(seqs)
+	return slices.Compact(seqs), true, err
 }
 
 // inPeriod runs over the events of a period.

@@ -169,7 +169,7 @@ func (v *verification) block(a *auditor, f *periodFile, i int) {
 		return
 	}
 	for j := range events {
-		a.event(events[j].Raw, &hashes[j])
+		a.event(&events[j].Event, events[j].Raw, &hashes[j])
 		v.personal(a, &events[j])
 	}
 	v.progress()
@@ -227,7 +227,7 @@ func (v *verification) stretch(tx *store.Tx, a *auditor, from, to uint64) uint64
 			a.unreadable(next, next, err)
 			return next + 1
 		}
-		a.event(e.Raw, nil)
+		a.event(&e.Event, e.Raw, nil)
 		v.personal(a, &e)
 		next = e.Seq + 1
 	}
