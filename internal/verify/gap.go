@@ -103,12 +103,6 @@ func (g *gaps) count(now time.Time, allowed bool) {
 	}
 }
 
-func (g *gaps) any() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return !g.open.empty()
-}
-
 // take takes the gap out, for whoever is about to record it.
 func (g *gaps) take() gap {
 	g.mu.Lock()
@@ -160,7 +154,10 @@ func (g gap) event() store.Event {
 // nil.
 func (s *Service) record(ctx context.Context, cause store.Cause, allow bool, fn func(*store.Tx) error) error {
 	cause.Essential = true
-	err := s.tellGap(ctx, cause, fn)
+	err := s.endGap(ctx)
+	if err == nil {
+		err = s.store.Update(ctx, cause, fn)
+	}
 	if !errors.Is(err, store.ErrFull) {
 		return err
 	}
@@ -172,36 +169,20 @@ func (s *Service) record(ctx context.Context, cause store.Cause, allow bool, fn 
 	return err
 }
 
-// tellGap runs fn in a transaction that first records what could not be recorded
-// before.
-func (s *Service) tellGap(ctx context.Context, cause store.Cause, fn func(*store.Tx) error) error {
-	missed := s.gaps.take()
-	err := s.store.Update(ctx, cause, func(tx *store.Tx) error {
-		if !missed.empty() {
-			if _, err := store.Append(tx, missed.event(), nil); err != nil {
-				return err
-			}
-		}
-		return fn(tx)
-	})
-	switch {
-	case missed.empty():
-	case err == nil:
-		s.gaps.told()
-	default:
-		s.gaps.back(missed)
-	}
-	return err
-}
-
 // endGap records what could not be recorded before, if there is anything.
 func (s *Service) endGap(ctx context.Context) error {
-	if !s.gaps.any() {
+	missed := s.gaps.take()
+	if missed.empty() {
 		return nil
 	}
-	err := s.tellGap(ctx, store.Cause{Actor: actor}, func(*store.Tx) error { return nil })
-	if errors.Is(err, store.ErrFull) {
-		return nil // still
+	err := s.store.Update(ctx, store.Cause{Actor: actor, Essential: true}, func(tx *store.Tx) error {
+		_, err := store.Append(tx, missed.event(), nil)
+		return err
+	})
+	if err != nil {
+		s.gaps.back(missed)
+		return err
 	}
-	return err
+	s.gaps.told()
+	return nil
 }

@@ -200,7 +200,7 @@ func (w *watch) refresh(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
-	if err := w.endGap(ctx); err != nil {
+	if err := w.endGap(ctx); err != nil && !errors.Is(err, store.ErrFull) {
 		return err
 	}
 	w.read = now
