@@ -29,6 +29,7 @@ one elsewhere now and then, with the key.
   cypherface audit export --out audit.jsonl            what can be verified anywhere
   cypherface audit export --format csv --out audit.csv for a spreadsheet
   cypherface audit checkpoint --out box.checkpoint     signs the log as it is, shows the key
+  cypherface audit checkpoint --qr                     for a photograph, or paper
   cypherface audit verify                              the log of the box, against its checkpoints
   cypherface audit verify --checkpoint box.checkpoint  and against one kept elsewhere
   cypherface audit prove 4711 --out event.proof        one event, provable without the log
@@ -49,7 +50,7 @@ type auditFlags struct {
 	kinds                                        *string
 	limit                                        *int
 	epoch                                        *uint64
-	personal                                     *bool
+	personal, qr                                 *bool
 }
 
 func runAudit(ctx context.Context, t *terminal, args []string) error {
@@ -64,6 +65,7 @@ func runAudit(ctx context.Context, t *terminal, args []string) error {
 		limit:    fs.Int("limit", 50, "list: at most so many events; 0: all"),
 		format:   fs.String("format", string(audit.JSONLines), "export: jsonl or csv"),
 		personal: fs.Bool("personal", false, "export: with what of the events tells about people"),
+		qr:       fs.Bool("qr", false, "checkpoint: as a QR code"),
 		epoch:    fs.Uint64("epoch", 0, "export, prove: of an earlier epoch, before a backup was restored"),
 		notePath: fs.String("checkpoint", "", "verify: `file` with a checkpoint that was kept elsewhere"),
 		key:      fs.String("key", "", "verify FILE: the `key` of the box, as checkpoint shows it"),
@@ -236,6 +238,9 @@ func (f auditFlags) checkpoint(ctx context.Context, t *terminal) error {
 			fmt.Fprintf(t.err, "key %s\n\n", out.Key)
 		} else {
 			fmt.Fprintf(t.out, "key %s\n", out.Key)
+		}
+		if *f.qr {
+			return printQR(w, out.Checkpoint)
 		}
 		_, err := io.WriteString(w, out.Checkpoint)
 		return err

@@ -57,6 +57,12 @@ func TestAudit(t *testing.T) {
 		t.Errorf("table %s", table)
 	}
 
+	box(0, "checkpoint", "--qr", "--out", file("code"))
+	drawn, err := os.ReadFile(file("code"))
+	if rows := bytes.Count(drawn, []byte("\n")); err != nil || rows < 30 || !bytes.Contains(drawn, []byte("▀")) {
+		t.Errorf("a QR code of %d lines, %v", rows, err)
+	}
+
 	// What does not hold is said, with status 1.
 	for name, old := range map[string]string{"audit.jsonl": `"kind":"change"`, "event.proof": `"kind": "change"`} {
 		b, err := os.ReadFile(file(name))
