@@ -16,6 +16,9 @@ func (k *Keeper) Warnings() (all []string) {
 	case damage != nil:
 		all = append(all, fmt.Sprintf("the store is damaged: %v (cypherface store check says what is)", damage))
 	}
+	if k.Store.Full() {
+		all = append(all, "the disk is full: only decisions and erasures are stored, from what is reserved for them")
+	}
 	if s.Trouble != "" {
 		all = append(all, "there is no new hot copy: "+s.Trouble)
 	}
@@ -44,6 +47,9 @@ func (k *Keeper) Register(reg prometheus.Registerer) error {
 		gauge("cypherface_store_refuses_changes", "1 where the store takes no changes until it is opened again.", nil, func() float64 {
 			refuses, _ := k.Store.Trouble()
 			return number(refuses != nil)
+		}),
+		gauge("cypherface_store_disk_full", "1 where the disk is full and only decisions and erasures are stored.", nil, func() float64 {
+			return number(k.Store.Full())
 		}),
 		gauge("cypherface_store_copy_timestamp_seconds", "Of when the newest hot copy is; 0: there is none.", nil, func() float64 {
 			if at := k.State().Copy; !at.IsZero() {
