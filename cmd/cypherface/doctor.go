@@ -80,6 +80,9 @@ func runDoctor(ctx context.Context, t *terminal, args []string) error {
 	if exists(bolt.Path(c.data, store.Production)) {
 		findings = append(findings, c.rest(store.Production))
 	}
+	if aside, ok := c.aside(); ok {
+		findings = append(findings, aside)
+	}
 	if *asJSON {
 		err = printJSON(t.out, findings)
 	} else {
@@ -206,6 +209,15 @@ func (c checkup) recovery() finding {
 		return finding{what, broken, err.Error(), ""}
 	}
 	return finding{what, fine, "backups are sealed to the recovery key " + p.Fingerprint(), ""}
+}
+
+// aside names what restores have moved aside, if there is any.
+func (c checkup) aside() (finding, bool) {
+	folders, _ := filepath.Glob(filepath.Join(c.data, "*.before-*")) // the pattern is well formed
+	if len(folders) == 0 {
+		return finding{}, false
+	}
+	return finding{"aside", note, "from before a restore there is " + strings.Join(folders, ", "), "remove it when nothing in it is wanted any more"}, true
 }
 
 // Free space below which a box is in danger, and below which it is to be noted.

@@ -193,6 +193,9 @@ func TestStoreRestore(t *testing.T) {
 	if aside, _ := filepath.Glob(filepath.Join(b.data, "sandbox.before-*")); len(aside) != 1 {
 		t.Errorf("aside lies %v", aside)
 	}
+	if f, ok := (checkup{data: b.data}).aside(); !ok || f.State != note || !strings.Contains(f.Found, "sandbox.before-") {
+		t.Errorf("doctor says %+v", f)
+	}
 }
 
 func TestStoreRestoreCopy(t *testing.T) {
