@@ -6,8 +6,10 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -149,6 +151,39 @@ func TestSyncIsANamespace(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.pkg == "sync" {
 			t.Errorf("%s: sync/ holds packages, no Go files of its own", s.file)
+		}
+	}
+}
+
+// TestDocsNameTestsThatExist: a promise in the docs that a test shows is no promise
+// when the test has gone.
+func TestDocsNameTestsThatExist(t *testing.T) {
+	there := map[string]bool{}
+	for _, s := range sources(t) {
+		if !s.test {
+			continue
+		}
+		raw, err := os.ReadFile(s.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`).FindAllSubmatch(raw, -1) {
+			there[string(m[1])] = true
+		}
+	}
+	docs, err := filepath.Glob("docs/*.md")
+	if err != nil || len(docs) == 0 {
+		t.Fatalf("%d documents, %v", len(docs), err)
+	}
+	for _, doc := range append(docs, "README.md") {
+		raw, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z]\\w*)`").FindAllSubmatch(raw, -1) {
+			if !there[string(m[1])] {
+				t.Errorf("%s names %s, which is no test", doc, m[1])
+			}
 		}
 	}
 }

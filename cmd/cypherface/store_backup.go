@@ -223,6 +223,6 @@ func runStoreErasures(_ context.Context, t *terminal, args []string) error {
 			Erased int    `json:"erased"`
 		}{*out, erased})
 	}
-	fmt.Fprintf(t.out, "erasures  %s, %d people\n", *out, erased)
+	fmt.Fprintf(t.out, "erasures  %s, %d so far\n", *out, erased)
 	return nil
 }

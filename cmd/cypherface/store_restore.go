@@ -189,7 +189,7 @@ func showRestore(w io.Writer, d *backup.Done, dryRun bool) {
 	}
 	fmt.Fprintf(w, "%s%s, as it was on %s: %d records, %d events\n", what, d.Info.Environment, d.Made.UTC().Format("2 January 2006, 15:04 UTC"), d.Records.Records, d.Records.Events)
 	if d.Erased > 0 {
-		fmt.Fprintf(w, "erased    %d people who were erased since\n", d.Erased)
+		fmt.Fprintf(w, "erased    %d who were erased since\n", d.Erased)
 	}
 	if d.Unknown {
 		fmt.Fprintf(w, "          who was erased since is not known: those people are back\n")
@@ -198,7 +198,7 @@ func showRestore(w io.Writer, d *backup.Done, dryRun bool) {
 		fmt.Fprintf(w, "journal   epoch %d begins\n", d.Info.Epoch)
 	}
 	if d.Aside != "" {
-		fmt.Fprintf(w, "before    lies in %s\n", d.Aside)
+		fmt.Fprintf(w, "before    lies in %s, with what has happened since;\n          cypherface audit verify names the events that are in it alone\n", d.Aside)
 	}
 	if d.Foreign && d.Aside != "" {
 		fmt.Fprintf(w, "          with a keyring of its own, which later erasures do not reach: remove it when you no longer need it\n")

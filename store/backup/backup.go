@@ -75,6 +75,9 @@ const (
 	auditDir    = "audit"
 )
 
+// copyName is that of the hot copy while a backup is made.
+const copyName = "backup.db"
+
 // Manifest says what is in a backup.
 type Manifest struct {
 	seal.About
@@ -170,7 +173,7 @@ func New(ctx context.Context, s copier, src Source) (_ *Backup, err error) {
 	}
 	info := s.Info()
 	b := &Backup{folder: filepath.Join(src.Dir, string(info.Environment))}
-	b.copy = filepath.Join(b.folder, "backup.db")
+	b.copy = filepath.Join(b.folder, copyName)
 	about := seal.About{Environment: info.Environment, Device: info.Device, Epoch: info.Epoch, Made: src.Clock()}
 	if b.envelope, b.Manifest.Recovery, err = src.envelope(ring, about); err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -49,7 +50,7 @@ func writeMarker(dir string, m *marker) error {
 
 // exchange puts the new folder in the place of the present one, in one step.
 func (r *restore) exchange() error {
-	if err := errors.Join(writeMarker(r.stage(), &r.mark), syncTree(r.stage())); err != nil {
+	if err := errors.Join(writeMarker(r.stage(), &r.mark), handOver(r.Dir, r.stage()), syncTree(r.stage())); err != nil {
 		return err
 	}
 	if r.From != nil && len(r.From.Manifest.Recovery) > 0 {
@@ -89,7 +90,7 @@ func (r *restore) keepRecovery() error {
 	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := writeFile(draft, bytes.NewReader(b), int64(len(b))); err != nil {
+	if err := errors.Join(writeFile(draft, bytes.NewReader(b), int64(len(b))), handOver(r.Dir, draft)); err != nil {
 		return err
 	}
 	return errors.Join(os.Rename(draft, path), syncDir(r.Dir))
@@ -162,6 +163,25 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// handOver gives what root has made to the owner of the data folder: the box runs as
+// another user, who could not read it.
+func handOver(dir, root string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	st, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	owner := st.Sys().(*syscall.Stat_t)
+	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, int(owner.Uid), int(owner.Gid))
+	})
 }
 
 // syncTree makes the names below a folder durable.

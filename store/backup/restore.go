@@ -39,7 +39,8 @@ type Plan struct {
 	Progress func(what string, done, total int64) // nil: nobody wants to know
 	Clock    func() time.Time
 
-	step func(name string) error // told of each step before it is taken; nil outside of tests
+	step   func(name string) error // told of each step before it is taken; nil outside of tests
+	noSync bool                    // for tests
 }
 
 // Done is what a restore has brought.
@@ -231,7 +232,7 @@ func (r *restore) open(ctx context.Context, ring *seal.Ring) (err error) {
 	if err := r.step("open"); err != nil {
 		return err
 	}
-	opt := bolt.Options{Environment: r.Environment, MustExist: true, Clock: r.Clock, Keyring: func() (store.Keyring, error) { return ring, nil }}
+	opt := bolt.Options{Environment: r.Environment, MustExist: true, NoSync: r.noSync, Clock: r.Clock, Keyring: func() (store.Keyring, error) { return ring, nil }}
 	path := filepath.Join(r.stage(), partStore)
 	s, err := bolt.Open(path, opt)
 	if err != nil {

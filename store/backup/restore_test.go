@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -171,7 +172,7 @@ func TestCopy(t *testing.T) {
 func (b *box) copyPath(name string) string { return filepath.Join(b.live(), copiesDir, name) }
 
 func (b *box) copyPlan(name string) Plan {
-	return Plan{Dir: b.dir, Environment: store.Sandbox, Master: b.master(), Copy: b.copyPath(name), Made: now}
+	return Plan{Dir: b.dir, Environment: store.Sandbox, Master: b.master(), Copy: b.copyPath(name), Made: now, noSync: true}
 }
 
 func (b *box) hotCopy(name string) {
@@ -231,6 +232,60 @@ func TestAuditComesAlong(t *testing.T) {
 	b.open()
 	if found := b.verify(); len(found) == 0 || !strings.Contains(found[0], "epoch 1: ") {
 		t.Errorf("in place: %q, want the events that are gone", found)
+	}
+}
+
+// TestCertificatesStay: what the folder of an environment holds besides store, keys
+// and audit log stays in place, here and where another box's data comes in.
+func TestCertificatesStay(t *testing.T) {
+	b, c := newBox(t), newBox(t)
+	path := b.backup()
+	for _, box := range []*box{b, c} {
+		box.close()
+		box.key = b.key
+		tls := filepath.Join(box.live(), "tls")
+		err := errors.Join(os.MkdirAll(tls, 0o700), os.WriteFile(filepath.Join(tls, "key.pem"), []byte("key"), 0o600), os.Symlink("/nowhere", filepath.Join(tls, "chain.pem")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := box.plan(path)
+		plan.AcceptUnknown = true
+		done, err := Restore(t.Context(), plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range []string{box.live(), done.Aside} {
+			got, err := os.ReadFile(filepath.Join(dir, "tls", "key.pem"))
+			target, err2 := os.Readlink(filepath.Join(dir, "tls", "chain.pem"))
+			if err := errors.Join(err, err2); err != nil || string(got) != "key" || target != "/nowhere" {
+				t.Errorf("%s: %q, %q, %v", dir, got, target, err)
+			}
+		}
+	}
+}
+
+// TestRootLeavesTheOwner: what root restores belongs to the user that the box runs as.
+func TestRootLeavesTheOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	const owner = 54321
+	b := newBox(t)
+	path := b.backup()
+	b.close()
+	c := b.elsewhere()
+	if err := errors.Join(os.MkdirAll(c.dir, 0o700), os.Chown(c.dir, owner, owner)); err != nil {
+		t.Fatal(err)
+	}
+	plan := c.plan(path)
+	plan.AcceptUnknown = true
+	if _, err := Restore(t.Context(), plan); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range c.files() {
+		if st, err := os.Stat(file); err != nil || st.Sys().(*syscall.Stat_t).Uid != owner {
+			t.Errorf("%s belongs to root, %v", file, err)
+		}
 	}
 }
 

@@ -88,66 +88,86 @@ func (r *restore) size() (int64, error) {
 	return st.Size(), nil
 }
 
-// carry brings what belongs to the new folder from that which is there: the audit
-// log, which the backup may have an earlier state of, and the hot copies.
+// carry brings what else belongs to the environment from the folder that is there:
+// certificates, and where its keyring is the same, the audit log, of which the
+// backup may have an earlier state, and hot copies.
 func (r *restore) carry() error {
-	if !r.mark.Shared {
-		return nil
-	}
 	if err := r.step("carry"); err != nil {
 		return err
 	}
-	for _, dir := range []string{auditDir, copiesDir} {
-		entries, err := os.ReadDir(filepath.Join(r.live(), dir))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+	err := filepath.WalkDir(r.live(), func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && path == r.live() {
+			return nil
 		} else if err != nil {
 			return err
 		}
-		for _, e := range entries {
-			if !e.Type().IsRegular() || dir == auditDir && !ofAudit(e.Name()) {
-				continue
-			}
-			if err := r.bring(filepath.Join(dir, e.Name())); err != nil {
-				return err
-			}
+		name, err := filepath.Rel(r.live(), path)
+		switch {
+		case err != nil || name == ".":
+			return err
+		case r.replaced(name) && d.IsDir():
+			return fs.SkipDir
+		case r.replaced(name):
+			return nil
+		case d.IsDir():
+			return os.MkdirAll(filepath.Join(r.stage(), name), 0o700)
 		}
+		return r.bring(name, d.Type())
+	})
+	return err
+}
+
+// replaced says whether a file or folder of the environment is another after the
+// restore.
+func (r *restore) replaced(name string) bool {
+	top, base, below := strings.Cut(name, string(filepath.Separator))
+	switch top {
+	case auditDir:
+		return !r.mark.Shared || below && !ofAudit(base)
+	case copiesDir:
+		return !r.mark.Shared
 	}
-	return nil
+	return strings.HasPrefix(top, partStore) || strings.HasPrefix(top, partKeyring) || strings.HasPrefix(top, copyName) || top == markerName
 }
 
 // bring brings one file: those that never change by a second name, where the file
 // system has such. Checkpoints take the place of fewer.
-func (r *restore) bring(name string) error {
+func (r *restore) bring(name string, kind fs.FileMode) error {
 	from, to := filepath.Join(r.live(), name), filepath.Join(r.stage(), name)
-	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+	if kind&fs.ModeSymlink != 0 {
+		target, err := os.Readlink(from)
+		if err == nil {
+			err = os.Symlink(target, to)
+		}
+		return err
+	}
+	if !kind.IsRegular() {
+		return nil
+	}
+	here, err := os.Stat(from)
+	if err != nil {
 		return err
 	}
 	have, err := os.Stat(to)
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
-	case strings.HasSuffix(name, notesSuffix):
-		here, err := os.Stat(from)
-		if err != nil || have != nil && have.Size() >= here.Size() {
+	case err == nil && (!strings.HasSuffix(name, notesSuffix) || have.Size() >= here.Size()):
+		return nil
+	case err == nil:
+		if err := os.Remove(to); err != nil {
 			return err
 		}
-		if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+	}
+	if strings.HasSuffix(name, periodSuffix) || filepath.Dir(name) == copiesDir {
+		if os.Link(from, to) == nil {
+			return nil
 		}
-	case have != nil:
-		return nil
-	case os.Link(from, to) == nil:
-		return nil
 	}
 	f, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	return writeFile(to, f, st.Size())
+	return writeFile(to, f, here.Size())
 }

@@ -192,7 +192,7 @@ func (b *box) plan(path string) Plan {
 	if err := f.Unlock(b.key, b.master()); err != nil {
 		b.Fatal(err)
 	}
-	return Plan{Dir: b.dir, Environment: store.Sandbox, Master: b.master(), From: f}
+	return Plan{Dir: b.dir, Environment: store.Sandbox, Master: b.master(), From: f, noSync: true}
 }
 
 // archive closes the journal of the open box as it is now, into a period.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // disk writes files so that a cut leaves the old or the new one whole.
@@ -85,6 +86,9 @@ func (d *disk) draft(path string, content []byte) error {
 		return err
 	}
 	defer f.Close()
+	if err := handOver(f); err != nil {
+		return err
+	}
 	if d.step != nil { // a cut may leave half of it
 		_, _ = f.Write(content[:len(content)/2])
 		if err := d.at("write " + filepath.Base(path)); err != nil {
@@ -203,6 +207,9 @@ func (d *disk) append(path string, lines []byte) error {
 			lines = append([]byte{'\n'}, lines...)
 		}
 	}
+	if err := handOver(f); err != nil {
+		return err
+	}
 	if d.step != nil {
 		if err := d.at("append " + filepath.Base(path)); err != nil {
 			_, _ = f.Write(lines[:len(lines)/2])
@@ -216,6 +223,20 @@ func (d *disk) append(path string, lines []byte) error {
 		return err
 	}
 	return d.syncDir(path)
+}
+
+// handOver gives a file that root has made to the owner of its folder: the box runs
+// as another user, who could not read it.
+func handOver(f *os.File) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	st, err := os.Stat(filepath.Dir(f.Name()))
+	if err != nil {
+		return err
+	}
+	owner := st.Sys().(*syscall.Stat_t)
+	return f.Chown(int(owner.Uid), int(owner.Gid))
 }
 
 func (d *disk) blank(f *os.File) error {
