@@ -42,10 +42,14 @@ func writeMarker(dir string, m *marker) error {
 		return err
 	}
 	path := filepath.Join(dir, markerName)
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	draft := path + ".new"
+	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return errors.Join(writeFile(path, bytes.NewReader(b), int64(len(b))), syncDir(dir))
+	if err := writeFile(draft, bytes.NewReader(b), int64(len(b))); err != nil {
+		return err
+	}
+	return errors.Join(os.Rename(draft, path), syncDir(dir))
 }
 
 // exchange puts the new folder in the place of the present one, in one step.

@@ -67,7 +67,6 @@ const (
 	copiesDir   = "copies"
 	keyringGlob = "keyring*"
 	timeInNames = "20060102T150405Z"
-	systemActor = "restore"
 )
 
 // A restore is a Plan on its way.
@@ -228,7 +227,7 @@ func (r *restore) recall(ring *seal.Ring) error {
 
 // open opens the new store, which erases from it who was erased since, reads all of
 // it, and begins its new epoch.
-func (r *restore) open(ctx context.Context, ring *seal.Ring) (err error) {
+func (r *restore) open(ctx context.Context, ring *seal.Ring) error {
 	if err := r.step("open"); err != nil {
 		return err
 	}
@@ -238,42 +237,51 @@ func (r *restore) open(ctx context.Context, ring *seal.Ring) (err error) {
 	if err != nil {
 		return err
 	}
-	before, head := s.Info(), uint64(0)
-	err = s.View(ctx, func(tx *store.Tx) (err error) {
-		if head, err = store.Head(tx); err == nil {
-			r.done.Erased, err = replayed(tx, head)
-		}
-		return err
-	})
-	if err == nil {
-		err = r.check(ctx, s)
-	}
-	if err == nil {
-		if err = r.step("archive"); err == nil {
-			r.Progress("archive", 0, 0)
-			err = archive(ctx, audit.Config{Store: s, Dir: filepath.Join(r.stage(), auditDir), Clock: r.Clock})
-		}
-	}
+	told, err := r.close(ctx, s)
 	if err := errors.Join(err, s.Close()); err != nil {
 		return err
 	}
 	if err := r.step("begin epoch"); err != nil {
 		return err
 	}
-	if opt.NewEpoch, err = r.epoch(before.Epoch); err != nil {
+	if opt.NewEpoch, err = r.epoch(s.Info().Epoch); err != nil {
 		return err
 	}
 	if s, err = bolt.Open(path, opt); err != nil {
 		return err
 	}
 	r.done.Info = s.Info()
-	cause := store.Cause{Actor: store.Actor{Kind: store.ActorSystem, ID: systemActor}}
-	err = s.Update(ctx, cause, func(tx *store.Tx) error {
-		_, err := store.Append(tx, store.Event{Kind: store.EventSystem, Action: "restore", Outcome: store.OutcomeDone,
-			Counters: map[string]float64{"epoch": float64(before.Epoch), "events": float64(head), "erased": float64(r.done.Erased)}}, nil)
+	err = s.Update(ctx, store.Cause{Actor: store.Actor{Kind: store.ActorSystem, ID: "restore"}}, func(tx *store.Tx) error {
+		_, err := store.Append(tx, told, nil)
 		return err
 	})
 	return errors.Join(err, s.Close())
+}
+
+// close reads everything in the store and ends its epoch. It returns the event that
+// is to begin the next one.
+func (r *restore) close(ctx context.Context, s *bolt.Store) (e store.Event, err error) {
+	var head uint64
+	err = s.View(ctx, func(tx *store.Tx) (err error) {
+		if head, err = store.Head(tx); err == nil {
+			r.done.Erased, err = replayed(tx, head)
+		}
+		return err
+	})
+	if err != nil {
+		return e, err
+	}
+	e = store.Event{Kind: store.EventSystem, Action: "restore", Outcome: store.OutcomeDone, Counters: map[string]float64{
+		"epoch": float64(s.Info().Epoch), "events": float64(head), "erased": float64(r.done.Erased),
+	}}
+	if err := r.check(ctx, s); err != nil {
+		return e, err
+	}
+	if err := r.step("archive"); err != nil {
+		return e, err
+	}
+	r.Progress("archive", 0, 0)
+	return e, archive(ctx, audit.Config{Store: s, Dir: filepath.Join(r.stage(), auditDir), Clock: r.Clock})
 }
 
 // replayed counts the erasures at the end of a journal that the opening of its store

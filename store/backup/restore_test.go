@@ -70,7 +70,7 @@ func TestErasedSince(t *testing.T) {
 	b.put("eve")
 	b.close()
 	plan := b.plan(path)
-	plan.Clock = func() time.Time { return now }
+	plan.Clock = clock
 	done, err := Restore(t.Context(), plan)
 	if err != nil {
 		t.Fatal(err)
@@ -345,6 +345,59 @@ func TestForeign(t *testing.T) {
 	c.open()
 	if got := c.people(); got != "ada bob" {
 		t.Errorf("restored: %s", got)
+	}
+}
+
+// TestMasterKeyLost: the data is there, and the key that opens it is not. A backup
+// brings it back under a new one.
+func TestMasterKeyLost(t *testing.T) {
+	b := newBox(t)
+	path := b.backup()
+	b.erase("ada")
+	b.close()
+	if err := os.Remove(filepath.Join(b.dir, "master.key")); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.tryOpen(); !errors.Is(err, seal.ErrMaster) {
+		t.Fatalf("error %v, want ErrMaster", err)
+	}
+	plan := b.plan(path)
+	plan.Master = b.master() // a new one, until it is written
+	done, err := Restore(t.Context(), plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(done.Warnings) != 1 || done.Unknown || done.Erased != 1 || !done.Foreign {
+		t.Errorf("%+v", done) // the erasure log tells who was erased
+	}
+	b.open()
+	if got := b.people(); got != "bob" {
+		t.Errorf("restored: %s", got)
+	}
+}
+
+// TestInTheWay: what lies where the new folder should, and is none, is not touched;
+// what cuts have left of one is.
+func TestInTheWay(t *testing.T) {
+	b := newBox(t)
+	path := b.backup()
+	b.close()
+	stage := b.live() + stageSuffix
+	drafts := filepath.Join(b.dir, ".sandbox"+stageSuffix+"-123")
+	if err := errors.Join(os.MkdirAll(stage, 0o700), os.WriteFile(filepath.Join(stage, "diary"), nil, 0o600), os.Mkdir(drafts, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(t.Context(), b.plan(path)); err == nil || !strings.Contains(err.Error(), "in the way") {
+		t.Errorf("error %v", err)
+	}
+	if err := os.Remove(filepath.Join(stage, "diary")); err != nil {
+		t.Error(err)
+	}
+	if _, err := Restore(t.Context(), b.plan(path)); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(drafts); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the remains of a cut: %v", err)
 	}
 }
 

@@ -47,7 +47,7 @@ func (r *restore) begin() error {
 	if err := r.step("begin"); err != nil {
 		return err
 	}
-	if _, err := os.Stat(r.stage()); err == nil {
+	if err := os.Remove(r.stage()); err != nil && !errors.Is(err, fs.ErrNotExist) { // it is not empty
 		return fmt.Errorf("%s is in the way, and is not of a restore that was cut", r.stage())
 	}
 	need, err := r.size()

@@ -29,6 +29,14 @@ type box struct {
 // newBox makes a box that knows a recovery key, with ada and bob in it.
 func newBox(t *testing.T) *box {
 	t.Helper()
+	b := newEmptyBox(t)
+	b.put("ada")
+	b.put("bob")
+	return b
+}
+
+func newEmptyBox(t *testing.T) *box {
+	t.Helper()
 	b := &box{T: t, dir: filepath.Join(t.TempDir(), "data"), key: seal.NewRecoveryKey()}
 	b.open()
 	b.close()
@@ -36,8 +44,6 @@ func newBox(t *testing.T) *box {
 		t.Fatal(err)
 	}
 	b.open()
-	b.put("ada")
-	b.put("bob")
 	return b
 }
 
@@ -242,3 +248,5 @@ func listing(t testing.TB, dir string) string {
 }
 
 var now = time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)
+
+func clock() time.Time { return now }

@@ -33,6 +33,16 @@
 // program's power: there, who has the master key and reads raw storage may find
 // an older keyring until it is reused.
 //
+// An erasure log outside of the keyring's folder (see ErasuresPath) keeps who was
+// forgotten. A keyring that is older than its log forgets when it is opened, so that
+// an older folder that is put back brings nobody back.
+//
+// # What leaves the box
+//
+// A backup is sealed in an Envelope, to a RecoveryKey that a person keeps offline:
+// HPKE (RFC 9180) with MLKEM768-X25519, HKDF-SHA-256 and AES-256-GCM. The box has
+// its public half, and its keyring says which it is.
+//
 // # What it does not do
 //
 // It does not protect a running box: the keys are in its memory, and could be in
