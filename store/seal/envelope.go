@@ -178,6 +178,8 @@ func (e *Envelope) Recovery() string { return e.head.Recovery }
 func (e *Envelope) Open(k *RecoveryKey, m *Master) error {
 	shared, err := key{}, error(nil)
 	switch {
+	case e.head.Master != nil && m == nil:
+		err = fmt.Errorf("%w: the backup is sealed to a master key", ErrMaster)
 	case e.head.Master != nil:
 		var k key
 		if k, err = m.find(e.head.Master); err == nil {
