@@ -10,6 +10,7 @@ require (
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/google/flatbuffers v25.12.19+incompatible
 	github.com/gorilla/websocket v1.5.3
+	github.com/hanwen/go-fuse/v2 v2.10.1
 	github.com/icholy/digest v1.2.0
 	github.com/mattn/go-tflite v1.0.5
 	github.com/pion/rtp v1.8.21
