@@ -8,6 +8,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
 
 // node is an entry as the kernel knows it.
@@ -180,10 +181,16 @@ func (n *node) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
 
 // Rename moves a name; what had the other one is gone.
 func (n *node) Rename(_ context.Context, name string, parent fs.InodeEmbedder, newName string, flags uint32) syscall.Errno {
-	if flags != 0 {
+	if flags&^unix.RENAME_NOREPLACE != 0 {
 		return syscall.EINVAL
 	}
-	return n.locked(func() syscall.Errno { return n.d.rename(n.e, name, parent.(*node).e, newName) })
+	return n.locked(func() syscall.Errno {
+		to := parent.(*node).e
+		if flags&unix.RENAME_NOREPLACE != 0 && to.names[newName] != nil {
+			return syscall.EEXIST
+		}
+		return n.d.rename(n.e, name, to, newName)
+	})
 }
 
 // Link gives a file one more name.
