@@ -13,7 +13,7 @@ QEMU          := qemu-aarch64-static -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PAT
 export MODEL_SOURCES
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build run test race check cross test-arm64 fuzz leak faults bench accuracy install clean
+.PHONY: help setup build run test race check cross test-arm64 fuzz leak faults kill bench accuracy install clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1|/' | column -t -s '|'
@@ -59,8 +59,13 @@ fuzz: setup ## each fuzz target for FUZZTIME (10s)
 leak: setup ## 10,000 loads and 100,000 inferences under the eye of RSS
 	$(GO) test -run Leak -count=1 -v -timeout 60m ./engine/tflite -args -leak
 
-faults: setup ## the table of camera faults of docs/reliability.md (root, FUSE)
-	$(GO) test -count=1 -v -run 'TestFaults|TestDeviceHealth' ./camera/v4l2 -args -faults | sed -n 's/.*go:[0-9]*: |/|/p' | sort
+faults: setup ## the tables of docs/reliability.md: faults of cameras, each operation of the disk (root, FUSE)
+	$(GO) test -count=1 -v -run TestFaults ./camera/v4l2 | sed -n 's/.*go:[0-9]*: |/|/p' | sort
+	$(GO) test -count=1 -v -timeout 30m -run TestFaults ./store/bolt -bolt.faults 0 | grep -E 'runs|FAIL|ok'
+
+kill: setup ## kill the daemon under load, and writing processes, KILLS (300) times
+	$(GO) test -count=1 -v -timeout 60m -run TestKilledUnderLoad ./cmd/cypherfaced -cypherfaced.kills $(or $(KILLS),300)
+	$(GO) test -count=1 -v -timeout 60m -run TestKilled ./store/bolt -bolt.kills $(or $(KILLS),300) | grep -E 'kills|FAIL|ok'
 
 size: setup ## the audit log with EVENTS (10,000,000) events: what listing, proving, verifying cost
 	$(GO) test -run TestSize -count=1 -v -timeout 120m ./internal/audit -args -audit.size $(or $(EVENTS),10000000)

@@ -8,13 +8,14 @@ import (
 
 func storeCommand() command {
 	return command{
-		name: "store", args: "check|compact|backup|restore|erasures [flags]",
+		name: "store", args: "check|compact|bench|backup|restore|erasures [flags]",
 		summary: "what the box keeps: checked, packed, out of the box, and back",
 		help: `The store of a box holds its people and its journal, encrypted. A backup takes all
 of it out of the box in one file; a restore brings that back.
 
   cypherface store check                  read everything, and say what is wrong
   cypherface store compact                give the room of what was deleted back
+  cypherface store bench                  measure what keeping things costs
   cypherface store backup --to FILE       a backup, while the box runs or not
   cypherface store restore --from FILE    bring it back, on this box or another
   cypherface store restore --copy latest  bring back the newest hot copy
@@ -27,7 +28,7 @@ cypherface store WORD --help shows flags and examples.
 }
 
 func storeCommands() []command {
-	return []command{storeCheckCommand(), storeCompactCommand(), storeBackupCommand(), storeRestoreCommand(), storeErasuresCommand()}
+	return []command{storeCheckCommand(), storeCompactCommand(), storeBenchCommand(), storeBackupCommand(), storeRestoreCommand(), storeErasuresCommand()}
 }
 
 func runStore(ctx context.Context, t *terminal, args []string) error {

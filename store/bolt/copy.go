@@ -160,7 +160,7 @@ func (w *packer) commit() error {
 	if w.tx == nil {
 		return nil
 	}
-	err := w.tx.Commit()
+	err := named(w.tx.Commit())
 	w.tx, w.in, w.size = nil, nil, 0
 	return err
 }

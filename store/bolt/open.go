@@ -64,9 +64,13 @@ func open(path string, opt Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := sweep(path); err != nil {
+	err = sweep(path)
+	if err == nil && !opt.NoSync {
+		err = rootDurably(filepath.Dir(path))
+	}
+	if err != nil {
 		s.db.Close()
-		return nil, fmt.Errorf("remove what a cut left: %w", err)
+		return nil, fmt.Errorf("make sure of the folder: %w", err)
 	}
 	if s.space, err = openSpace(path, opt.Reserve, s.log); err != nil {
 		s.log.Warn("no disk space is reserved for the store", "err", err)
@@ -136,6 +140,7 @@ func openMapped(path string, opt Options, space int) (db *file, err error) {
 			db.f.Close()
 		}
 	}()
+	defer func() { err = named(err) }()
 	defer guard(&err)
 	defer faults(&err)()
 	timeout := opt.LockTimeout
@@ -234,14 +239,14 @@ func settle(b *batch, l *store.Layout) error {
 	if err := l.Sync(); err != nil {
 		return err
 	}
-	return b.tx.Commit()
+	return named(b.tx.Commit())
 }
 
 // create makes a new store under another name and moves it to path when it is
 // whole, so that a cut leaves no half of one.
 func create(path string, opt Options) error {
 	dir := filepath.Dir(path)
-	if err := makeDir(dir); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	d, err := os.Open(dir)
@@ -267,27 +272,27 @@ func fill(path string, opt Options) error {
 	return db.Close()
 }
 
-// makeDir makes dir and what is missing above it, durably.
-func makeDir(dir string) error {
-	err := os.Mkdir(dir, 0o700)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeDir(filepath.Dir(dir)); err != nil {
-			return err
+// rootDurably makes the names durable that lead to a store: somebody may have made
+// them whose sync failed, or was cut, and nobody asks for it again. Folders that
+// may not be read were there before.
+func rootDurably(dir string) error {
+	dir, err := filepath.Abs(dir)
+	for err == nil {
+		f, openErr := os.Open(dir)
+		if openErr == nil {
+			err = errors.Join(f.Sync(), f.Close())
+		} else if !errors.Is(openErr, fs.ErrPermission) {
+			err = openErr
 		}
-		err = os.Mkdir(dir, 0o700)
+		if dir == filepath.Dir(dir) {
+			break
+		}
+		dir = filepath.Dir(dir)
 	}
-	if errors.Is(err, fs.ErrExist) {
+	if errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EINVAL) { // nothing is made there
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	parent, err := os.Open(filepath.Dir(dir))
-	if err != nil {
-		return err
-	}
-	defer parent.Close()
-	return parent.Sync()
+	return err
 }
 
 // holder names the process that has locked the file at path, as well as it can.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -234,7 +235,21 @@ func (s *Store) next(n int, b *batch) *request {
 
 func commit(b *batch) (err error) {
 	defer guard(&err)
-	return b.tx.Commit()
+	return named(b.tx.Commit())
+}
+
+// named gives an error its cause back, of which bbolt has kept the text alone where
+// the file could not grow.
+func named(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EIO} {
+		if !errors.Is(err, cause) && strings.Contains(err.Error(), cause.Error()) {
+			return fmt.Errorf("%w: %w", err, cause)
+		}
+	}
+	return err
 }
 
 func rollback(b *batch) (err error) {
