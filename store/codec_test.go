@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"math"
 	"reflect"
@@ -110,6 +111,38 @@ func TestFloats(t *testing.T) {
 	if got, err := parseFloats(b); err != nil || !slices.Equal(got, v) {
 		t.Errorf("read %v, %v, want %v", got, err, v)
 	}
+}
+
+// FuzzFieldsOf: what json.Marshal writes is taken apart as json.Unmarshal does.
+func FuzzFieldsOf(f *testing.F) {
+	for _, s := range []string{
+		`{}`, `{"a":1}`, `{"a":"x,\"}{","b":[1,{"c":"]"}],"d":{"e":[]},"f":true,"g":null,"h":-1.5e9}`, `{"a":}`, `{"a":1,}`, `{,}`, `{"a"}`, `{"a":"\\"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		fields, err := fieldsOf(b)
+		if err != nil && !errors.Is(err, ErrDamaged) {
+			t.Fatalf("error %v, want ErrDamaged", err)
+		}
+		var want map[string]json.RawMessage
+		if json.Unmarshal(b, &want) != nil {
+			return
+		}
+		compact, err2 := json.Marshal(want)
+		if err2 != nil || !bytes.Equal(compact, b) { // not as it is written
+			return
+		}
+		if err != nil || len(fields) != len(want) {
+			t.Fatalf("%d fields, %v, want %d", len(fields), err, len(want))
+		}
+		for _, x := range fields {
+			name := ""
+			if err := json.Unmarshal([]byte(`"`+x.name+`"`), &name); err != nil || !bytes.Equal(x.value, want[name]) {
+				t.Fatalf("%q is %s, want %s", name, x.value, want[name])
+			}
+		}
+	})
 }
 
 func TestChangedFields(t *testing.T) {

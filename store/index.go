@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -58,6 +59,13 @@ type entry struct {
 	index  string
 	unique string
 	terms  []Term
+}
+
+// sameEntry says whether two make the same line.
+func sameEntry(a, b entry) bool {
+	return a.index == b.index && slices.EqualFunc(a.terms, b.terms, func(x, y Term) bool {
+		return x.hide == y.hide && bytes.Equal(x.b, y.b)
+	})
 }
 
 func (ix Index[T]) entry(terms ...Term) entry { return entry{ix.name, ix.unique, terms} }

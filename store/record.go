@@ -1,6 +1,9 @@
 package store
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // spec is what Put has to know about a record besides its value.
 type spec struct {
@@ -112,15 +115,20 @@ func (tx *Tx) replace(id string, rec, old value, before []byte) error {
 			return err
 		}
 	}
-	if err := tx.free(k, id, s.entries); err != nil {
-		return err
+	moved := before == nil || !slices.EqualFunc(gone, s.entries, sameEntry)
+	if moved {
+		if err := tx.free(k, id, s.entries); err != nil {
+			return err
+		}
 	}
 	return tx.whole(func() error {
 		if err := tx.save(Place{recordBucket(k), []byte(id), s.person}, plain); err != nil {
 			return err
 		}
-		if err := tx.reindex(id, gone, s.entries); err != nil {
-			return err
+		if moved {
+			if err := tx.reindex(id, gone, s.entries); err != nil {
+				return err
+			}
 		}
 		return tx.appendChange(s, change)
 	})

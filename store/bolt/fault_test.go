@@ -19,7 +19,7 @@ import (
 	"github.com/cypherface/edge/store/seal"
 )
 
-var faultsFlag = flag.Int("bolt.faults", 60, "how many faults are tried of each kind; 0: one at each operation")
+var faultsFlag = flag.Int("bolt.faults", 12, "how many faults are tried of each kind; 0: one at each operation")
 
 func TestMain(m *testing.M) {
 	faultfs.Serve()
@@ -30,7 +30,6 @@ func TestMain(m *testing.M) {
 type ledger struct {
 	t       *testing.T
 	dir     string
-	tries   int                       // to open
 	wanted  map[string]store.PersonID // who should be there, by name
 	unsure  map[store.PersonID]string // what may be or not be: the operation that failed
 	renamed map[store.PersonID]string // first names, as acknowledged

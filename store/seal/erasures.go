@@ -144,6 +144,7 @@ func (r *Ring) lose(tag store.PersonTag) {
 	}
 	delete(r.people, tag)
 	delete(r.keys, id)
+	r.recent.forget(id)
 	r.gone[id] = tag
 	r.stale = true
 }

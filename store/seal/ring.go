@@ -37,6 +37,7 @@ type Ring struct {
 	generalKey key
 	blind      key
 	segments   segments
+	recent     recent
 
 	// writing is held while the file is written, and protects what describes it.
 	writing  sync.Mutex

@@ -184,13 +184,42 @@ func (r *Ring) Blind(index string, prefix, term []byte) []byte {
 }
 
 // aead returns what seals the values of a segment. Those of the general key are
-// kept, as nearly all values of a segment need the same; those of people are
-// needed a few times each.
+// kept, as nearly all values of a segment need the same, and of people some.
 func (r *Ring) aead(id keyID, k *key, s segment) cipher.AEAD {
 	if id != r.general {
-		return k.segment(s)
+		return r.recent.get(id, s, k)
 	}
 	return r.segments.get(s, k)
+}
+
+// recent keeps what seals the values of some people: who is read is often written
+// right after.
+type recent struct {
+	mu   sync.Mutex // protects kept
+	kept [256]struct {
+		id   keyID
+		seg  segment
+		aead cipher.AEAD
+	}
+}
+
+func (c *recent) get(id keyID, s segment, k *key) cipher.AEAD {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := &c.kept[id%keyID(len(c.kept))]
+	if at.aead == nil || at.id != id || at.seg != s {
+		at.id, at.seg, at.aead = id, s, k.segment(s)
+	}
+	return at.aead
+}
+
+// forget lets go of what seals for a key.
+func (c *recent) forget(id keyID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at := &c.kept[id%keyID(len(c.kept))]; at.id == id {
+		at.id, at.aead = 0, nil
+	}
 }
 
 // segments keeps what seals some segments of one key.
