@@ -69,28 +69,6 @@ func (a *API) noteAccess(c *call, action string) error {
 	})
 }
 
-// operator is who calls through the control socket.
-func operator(r *http.Request) store.Actor {
-	uid, _ := r.Context().Value(peerKey{}).(uint32)
-	return store.Actor{Kind: store.ActorCLI, ID: strconv.FormatUint(uint64(uid), 10)}
-}
-
-// unlimited lifts the limits of time from a request of an operator, whose
-// connection still ends it.
-func (c *call) unlimited() (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(c.ctx()))
-	stop := context.AfterFunc(c.ctx(), func() {
-		if !errors.Is(c.ctx().Err(), context.DeadlineExceeded) {
-			cancel()
-		}
-	})
-	control := http.NewResponseController(c.w)
-	// Where there is no connection, as in the process of the caller, there are no
-	// limits either.
-	_ = errors.Join(control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{}))
-	return ctx, func() { stop(); cancel() }
-}
-
 // moment reads a time or a day (UTC) of a query; it is zero where there is none.
 func moment(q url.Values, name string) (time.Time, error) {
 	s := q.Get(name)

@@ -2,9 +2,12 @@ package api
 
 import (
 	"context"
+	"errors"
 	"image"
 	"net"
 	"net/http"
+	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -86,6 +89,27 @@ func Peer(own uint32) func(context.Context, net.Conn) context.Context {
 // AsPeer is the context of a call to Control by a user of the box.
 func AsPeer(ctx context.Context, uid uint32) context.Context {
 	return context.WithValue(ctx, peerKey{}, uid)
+}
+
+// operator is who calls through the control socket.
+func operator(r *http.Request) store.Actor {
+	uid, _ := r.Context().Value(peerKey{}).(uint32)
+	return store.Actor{Kind: store.ActorCLI, ID: strconv.FormatUint(uint64(uid), 10)}
+}
+
+// unlimited lifts the limits of time from a request of an operator: it ends when
+// he goes away.
+func (c *call) unlimited() (context.Context, context.CancelFunc) {
+	control := http.NewResponseController(c.w)
+	// In the process of the caller there is no connection, and no limit either.
+	_ = errors.Join(control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{}))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(c.ctx()))
+	stop := context.AfterFunc(c.ctx(), func() {
+		if errors.Is(c.ctx().Err(), context.Canceled) {
+			cancel()
+		}
+	})
+	return ctx, func() { stop(); cancel() }
 }
 
 // peerUID asks the kernel who connected.
