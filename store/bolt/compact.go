@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -93,7 +94,7 @@ func (s *Store) compact(ctx context.Context, progress func(done, total int64)) (
 	if old == nil {
 		return errors.Join(err, to.Close(), Discard(draft))
 	}
-	return errors.Join(err, old.erase(s))
+	return errors.Join(err, old.erase(ctx, s))
 }
 
 // reached is for tests.
@@ -129,21 +130,42 @@ func (s *Store) copyInto(ctx context.Context, to *file, progress func(done, tota
 		return err
 	}
 	defer from.Rollback()
-	return copyAll(from, to, s.pace(ctx, from, progress))
+	return copyAll(from, to, s.pace(ctx, from, to, progress))
 }
 
-// pace is called for each portion that was copied.
-func (s *Store) pace(ctx context.Context, from *bbolt.Tx, progress func(done, total int64)) func(int64) error {
+// pace returns what is called for each portion that was copied. It has it on the
+// disk before the next, so that Updates, which sync too, never wait for much, and
+// leaves as much time to others as it took.
+func (s *Store) pace(ctx context.Context, from *bbolt.Tx, to *file, progress func(done, total int64)) func(int64) error {
+	rest := restful(ctx)
 	total := from.Size() - int64(from.DB().Stats().FreePageN*from.DB().Info().PageSize)
 	return func(done int64) error {
 		s.reached("portion")
 		if progress != nil {
 			progress(min(done, total), total)
 		}
-		if ctx.Err() != nil {
+		if !s.noSync {
+			if err := to.Sync(); err != nil {
+				return err
+			}
+		}
+		if rest(); ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		return nil
+	}
+}
+
+// restful returns a pause as long as what was done since the last one, or until ctx
+// ends.
+func restful(ctx context.Context) (rest func()) {
+	last := time.Now()
+	return func() {
+		select {
+		case <-time.After(min(time.Since(last), time.Second)):
+		case <-ctx.Done():
+		}
+		last = time.Now()
 	}
 }
 
@@ -255,14 +277,14 @@ type remains struct {
 }
 
 // erase overwrites the file when the last View of it has ended.
-func (r *remains) erase(s *Store) error {
+func (r *remains) erase(ctx context.Context, s *Store) error {
 	s.reached("close")
 	err := r.db.Close()
 	if r.keep {
 		return errors.Join(err, r.file.Close())
 	}
 	s.reached("overwrite")
-	err = errors.Join(err, blank(r.file), r.file.Close())
+	err = errors.Join(err, blankSlowly(r.file, restful(ctx)), r.file.Close())
 	s.reached("remove")
 	if rm := os.Remove(r.path); !errors.Is(rm, fs.ErrNotExist) {
 		err = errors.Join(err, rm)

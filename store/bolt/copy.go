@@ -15,7 +15,7 @@ import (
 
 // portion is how many bytes are copied in one transaction: its pages are in
 // memory until it ends.
-const portion = 4 << 20
+const portion = 1 << 20
 
 // Copy writes the store as it is at one moment to a new file at path, while
 // Updates go on. The file is a store by itself, packed, and holds what can be

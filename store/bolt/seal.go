@@ -67,15 +67,25 @@ func sealInto(old *file, path string, opt Options) (err error) {
 
 // blank overwrites a file that no name leads to any more, as far as the disk
 // writes where it has written before.
-func blank(f *os.File) error {
+func blank(f *os.File) error { return blankSlowly(f, func() {}) }
+
+// blankSlowly calls rest between parts that are each on the disk by then: who syncs
+// another file meanwhile does not wait for the whole of this one.
+func blankSlowly(f *os.File, rest func()) error {
 	st, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	if _, err := io.CopyN(f, zeros{}, st.Size()); err != nil {
-		return err
+	for left := st.Size(); left > 0; left -= portion {
+		if _, err := io.CopyN(f, zeros{}, min(left, portion)); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		rest()
 	}
-	return f.Sync()
+	return nil
 }
 
 type zeros struct{}
