@@ -32,11 +32,20 @@
 // # Damage
 //
 // An empty file, a file of something else and a file that was cut short are
-// refused, a damaged page is an error (store.ErrDamaged) and not a panic. Values
-// whose bytes flip on the disk are noticed by a store.Sealer that authenticates
-// them (store/seal), not here. Two kinds of damage bbolt takes for truth: without its newest
-// meta page it is back at the commit before, and a page header with a wrong
-// overflow has it free pages in use. The file grows and does not shrink.
+// refused, and so is one whose meta pages do not follow each other, which may be
+// back at an earlier commit, or whose list of free pages is none. A damaged page is
+// an error (store.ErrDamaged) and not a panic. Values whose bytes flip on the disk
+// are noticed by a store.Sealer that authenticates them (store/seal).
+//
+// Check reads all there is and names what is wrong; it also finds what bbolt takes
+// for truth, such as a page in use that is said to be free. Mend and MendFile make
+// right what follows from the rest.
+//
+// # Room
+//
+// The file grows with what is put, and does not shrink by itself: Compact replaces
+// it by a packed one while Views and Updates go on. Copy makes a packed copy
+// elsewhere.
 package bolt
 
 import (
