@@ -31,6 +31,18 @@ var (
 	ErrErased = fmt.Errorf("%w: the person was erased", ErrNotFound)
 )
 
+// RecordError says that one record cannot be read, while others can.
+type RecordError struct {
+	Kind Kind
+	ID   string
+	Err  error
+}
+
+func (e *RecordError) Error() string { return fmt.Sprintf("read %s %s: %v", e.Kind, e.ID, e.Err) }
+
+// Unwrap returns the reason.
+func (e *RecordError) Unwrap() error { return e.Err }
+
 // ConflictError says that a record would break the uniqueness of a field. It
 // matches ErrConflict.
 type ConflictError struct {

@@ -203,7 +203,8 @@ func after(prefix []byte) []byte {
 }
 
 // All runs over the records of an index that have the terms of prefix, in order.
-// The records must not be changed meanwhile. It ends after an error.
+// The records must not be changed meanwhile. It ends after an error, unless that is
+// a RecordError and the caller goes on.
 func All[T any, P Listed[T]](tx *Tx, ix Index[T], prefix ...Term) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		from := tx.encode(ix.name, prefix)
@@ -212,7 +213,9 @@ func All[T any, P Listed[T]](tx *Tx, ix Index[T], prefix ...Term) iter.Seq2[T, e
 			if err := tx.load(P(&rec).kind(), string(id), P(&rec)); errors.Is(err, ErrErased) {
 				return true, nil
 			} else if err != nil {
-				return false, fmt.Errorf("follow index %s: %w", ix.name, dangling(err))
+				var none T
+				err := &RecordError{P(&rec).kind(), string(id), fmt.Errorf("follow index %s: %w", ix.name, dangling(err))}
+				return yield(none, err), nil
 			}
 			return yield(rec, nil), nil
 		})

@@ -146,8 +146,33 @@ func TestDamageWhileRunning(t *testing.T) {
 	}
 }
 
-// TestStandsByOverItsRecords: a store that opens, and whose people cannot be loaded,
-// is no reason to start over and over.
+// TestDamagedPersonIsLeftOut: one damaged template is no reason not to recognise the
+// others.
+func TestDamagedPersonIsLeftOut(t *testing.T) {
+	dir := shortDir(t)
+	d := start(t, dir, "--camera", "none:")
+	first, second := d.enrol("ada", mate), d.enrol("eve", stranger)
+	if err := d.end(); err != nil {
+		t.Fatal(err)
+	}
+	spoilValue(t, bolt.Path(dir, store.Sandbox), "record.template")
+	d = start(t, dir, "--camera", "none:")
+	known := 0
+	for id, face := range map[string]string{first: mate, second: stranger} {
+		if m := d.call("POST", "/identify", face, 200); m["userId"] == id {
+			known++
+		}
+	}
+	if known != 1 {
+		t.Errorf("%d of two are known", known)
+	}
+	if _, body := fetch(t, d.url+"/readyz"); !strings.Contains(body, "damaged") {
+		t.Errorf("%s", body)
+	}
+}
+
+// TestStandsByOverItsRecords: a store that opens, and of which too much cannot be
+// read, is no reason to start over and over.
 func TestStandsByOverItsRecords(t *testing.T) {
 	dir := shortDir(t)
 	d := start(t, dir, "--camera", "none:")
@@ -155,7 +180,7 @@ func TestStandsByOverItsRecords(t *testing.T) {
 	if err := d.end(); err != nil {
 		t.Fatal(err)
 	}
-	spoilValue(t, bolt.Path(dir, store.Sandbox), "record.template")
+	spoilValue(t, bolt.Path(dir, store.Sandbox), "record.merchant")
 	ctx, stop := context.WithCancel(t.Context())
 	out := &syncBuffer{}
 	d = &daemonRun{t: t, dir: dir, stop: stop, done: make(chan error, 1), out: out, log: &syncBuffer{}}

@@ -60,26 +60,37 @@ func (g *galleries) people() int {
 	return n
 }
 
-// load reads all templates of the space.
+// load reads all templates of the space. Who is damaged is left out, so that the
+// others can be recognised; the store tells of it.
 func (g *galleries) load(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.store.View(ctx, func(tx *store.Tx) error {
+	var damage error
+	err := g.store.View(ctx, func(tx *store.Tx) error {
 		for m, err := range store.All(tx, store.Merchants) {
 			if err != nil {
 				return err
 			}
 			for t, err := range store.All(tx, store.TemplatesBySpace, store.Plain(m.ID), store.Plain(g.space)) {
-				if err != nil {
-					return err
+				if err == nil {
+					err = g.put(tx, m.ID, t.Person, &t)
 				}
-				if err := g.put(tx, m.ID, t.Person, &t); err != nil {
+				var one *store.RecordError
+				switch {
+				case errors.As(err, &one) && errors.Is(err, store.ErrDamaged):
+					damage = err
+					g.log.Error("a damaged person is left out", "err", err)
+				case err != nil:
 					return err
 				}
 			}
 		}
 		return ctx.Err()
 	})
+	if err == nil && damage != nil {
+		_ = g.store.View(ctx, func(*store.Tx) error { return damage }) // has it noticed
+	}
+	return err
 }
 
 // put brings one person in step with the store; t is his template where the
@@ -92,7 +103,7 @@ func (g *galleries) put(tx *store.Tx, m store.MerchantID, id store.PersonID, t *
 		t = &read
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
+		return &store.RecordError{Kind: store.KindPerson, ID: string(id), Err: err}
 	}
 	if err != nil || p.Status != store.PersonEnrolled {
 		g.locked(m).Remove(string(id))
