@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,7 +30,7 @@ type benchedSize struct {
 	Idle     latency `json:"decision_idle"`
 	Compact  latency `json:"decision_compacting"`
 	P99Ratio float64 `json:"p99_compacting_to_idle"`
-	CompactS float64 `json:"compaction_s"` // one, on the average
+	CompactS float64 `json:"compaction_s"` // one, on the average; 0: none came to its end
 }
 
 // latency is how long a committed decision event takes, in milliseconds.
@@ -220,46 +221,49 @@ func decide(ctx context.Context, s *bolt.Store) error {
 	})
 }
 
-// Times of measuring decisions: one every so often, for so long at least.
+// Times of measuring decisions: one every so often, for so long at least, and until
+// a compaction has come to its end, if that does not take too long.
 const (
 	decisionEvery = 5 * time.Millisecond
 	decisionTime  = 10 * time.Second
+	patience      = 2 * time.Minute
 )
 
 // decide measures decisions at rest and while the store is compacted.
 func (r *benchedSize) decide(ctx context.Context, s *bolt.Store) (err error) {
-	if r.Idle, err = decisions(ctx, s, func() bool { return false }); err != nil {
+	start := time.Now()
+	if r.Idle, err = decisions(ctx, s, func() bool { return time.Since(start) > decisionTime }); err != nil {
 		return err
 	}
-	stop, ended := make(chan struct{}), make(chan error, 1)
-	times := 0
-	start := time.Now()
+	during, stop := context.WithCancel(ctx)
+	defer stop()
+	var times atomic.Int64
+	ended := make(chan error, 1)
 	go func() {
 		for {
-			err := s.Compact(ctx, nil)
-			times++
-			select {
-			case <-stop:
-				ended <- err
-				return
-			default:
-			}
-			if err != nil {
+			if err := s.Compact(during, nil); err != nil {
 				ended <- err
 				return
 			}
+			times.Add(1)
 		}
 	}()
-	r.Compact, err = decisions(ctx, s, func() bool { return len(ended) > 0 })
-	close(stop)
-	if err := errors.Join(err, <-ended); err != nil {
-		return err
+	start = time.Now()
+	r.Compact, err = decisions(ctx, s, func() bool {
+		took := time.Since(start)
+		return len(ended) > 0 || took > decisionTime && (times.Load() > 0 || took > patience)
+	})
+	if n := times.Load(); n > 0 {
+		r.CompactS = time.Since(start).Seconds() / float64(n)
 	}
-	r.CompactS = time.Since(start).Seconds() / float64(times)
+	stop()
+	if failed := <-ended; !errors.Is(failed, context.Canceled) {
+		err = errors.Join(err, failed)
+	}
 	if r.Idle.P99 > 0 {
 		r.P99Ratio = r.Compact.P99 / r.Idle.P99
 	}
-	return nil
+	return err
 }
 
 // decisions keeps one after the other, as the people at a few doors make them.
@@ -267,7 +271,7 @@ func decisions(ctx context.Context, s *bolt.Store, ended func() bool) (l latency
 	var took []time.Duration
 	tick := time.NewTicker(decisionEvery)
 	defer tick.Stop()
-	for start := time.Now(); time.Since(start) < decisionTime && !ended(); <-tick.C {
+	for ; !ended(); <-tick.C {
 		begin := time.Now()
 		if err := decide(ctx, s); err != nil {
 			return l, err
