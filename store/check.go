@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -484,6 +483,9 @@ func Mend(tx *Tx, faults []Fault) (n int, err error) {
 	return n, err
 }
 
+// treeSchema is the first schema whose journal has a tree beside its head.
+const treeSchema = 3
+
 // Inspect is for backends: it is Prepare for a store that is only to be checked,
 // and changes nothing. The error is plain for a store of an older schema, which
 // Prepare would bring up to date.
@@ -502,14 +504,18 @@ func Inspect(kv KV, opt Options) (*Layout, error) {
 	case b == nil:
 		return nil, fmt.Errorf("%w, but a file of something else", ErrForeign)
 	}
-	if err := json.Unmarshal(b, &l.info); err != nil {
-		return nil, fmt.Errorf("%w: read its description: %v", ErrDamaged, err)
+	if l.info, err = parseInfo(b, opt.Environment); err != nil {
+		return nil, err
+	}
+	head, err := kv.Get(metaBucket, []byte(headKey))
+	if err != nil {
+		return nil, err
 	}
 	switch known := 1 + len(migrations); {
-	case l.info.Environment != opt.Environment:
-		return nil, fmt.Errorf("%w of the %s environment, but of %s", ErrForeign, opt.Environment, l.info.Environment)
 	case l.info.Schema > known:
 		return nil, fmt.Errorf("%w: it has schema %d and this program knows %d", ErrNewer, l.info.Schema, known)
+	case l.info.Schema < treeSchema && head != nil && len(head) != 8:
+		return nil, fmt.Errorf("%w: it says that it has schema %d, and its journal has a tree", ErrDamaged, l.info.Schema)
 	case l.info.Schema < known:
 		return nil, fmt.Errorf("it has schema %d, and is checked when it has been opened by this program, which knows %d", l.info.Schema, known)
 	}

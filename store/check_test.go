@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -175,5 +176,39 @@ func TestMendLooksAgain(t *testing.T) {
 	})
 	if _, got := checkMemory(t, l, m); len(got) > 0 {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestDescription: each byte of the description of a store, changed to anything, is
+// refused, or names another box or number that a program could write.
+func TestDescription(t *testing.T) {
+	m := newMemory()
+	prepare(t, m, nil)
+	good := m.buckets[metaBucket][infoKey]
+	var info Info
+	for i := range good {
+		for v := range 256 {
+			bad := bytes.Clone(good)
+			bad[i] = byte(v)
+			got, err := parseInfo(bad, Sandbox)
+			if err == nil && (got.Environment != Sandbox || got.Schema < 1 || got.Epoch < 1) {
+				t.Errorf("byte %d as %#x: read %+v", i, v, got)
+			}
+			if v == int(good[i]) {
+				info = got
+			}
+		}
+	}
+	if info.Schema != 1+len(migrations) {
+		t.Errorf("read %+v", info)
+	}
+	m.buckets[metaBucket][infoKey] = bytes.Replace(good, []byte(`"schema":3`), []byte(`"schema":2`), 1)
+	m.buckets[metaBucket][headKey] = make([]byte, 40)
+	if _, err := Inspect(m, Options{Environment: Sandbox}); !errors.Is(err, ErrDamaged) {
+		t.Errorf("an older schema with a tree: error %v, want ErrDamaged", err)
+	}
+	m.buckets[metaBucket][infoKey] = bytes.Replace(good, []byte(`"schema":3`), []byte(`"schema":7`), 1)
+	if _, err := Inspect(m, Options{Environment: Sandbox}); !errors.Is(err, ErrNewer) {
+		t.Errorf("a newer schema: error %v, want ErrNewer", err)
 	}
 }

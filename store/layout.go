@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -54,14 +55,8 @@ func Prepare(kv KV, opt Options) (*Layout, error) {
 		l.info = Info{opt.Environment, NewUUID[DeviceID](), 1, 1 + len(migrations)}
 		return l, errors.Join(l.save(kv), l.mark(kv), l.settle(kv))
 	}
-	if err := json.Unmarshal(b, &l.info); err != nil {
-		return nil, fmt.Errorf("%w: read its description: %v", ErrDamaged, err)
-	}
-	if l.info.Environment != opt.Environment {
-		return nil, fmt.Errorf("%w of the %s environment, but of %s", ErrForeign, opt.Environment, l.info.Environment)
-	}
-	if l.info.Schema < 1 || l.info.Device == "" {
-		return nil, fmt.Errorf("%w: its description is incomplete", ErrDamaged)
+	if l.info, err = parseInfo(b, opt.Environment); err != nil {
+		return nil, err
 	}
 	if have, want := l.info.Schema, 1+len(migrations); have > want {
 		return nil, fmt.Errorf("%w: it has schema %d and this program knows %d; install the newer program again", ErrNewer, have, want)
@@ -124,6 +119,21 @@ func (l *Layout) plantTree(kv KV) error {
 		return err
 	}
 	return kv.Put(metaBucket, []byte(headKey), t.appendTo(nil))
+}
+
+// parseInfo reads the description of a store of an environment, which is as save
+// writes it or damaged.
+func parseInfo(b []byte, env Environment) (info Info, err error) {
+	if err := json.Unmarshal(b, &info); err != nil {
+		return info, fmt.Errorf("%w: read its description: %v", ErrDamaged, err)
+	}
+	if info.Environment != env {
+		return info, fmt.Errorf("%w of the %s environment, but of %s", ErrForeign, env, info.Environment)
+	}
+	if again, err := json.Marshal(info); err != nil || !bytes.Equal(again, b) || info.Schema < 1 || info.Epoch < 1 || info.Device == "" {
+		return info, fmt.Errorf("%w: its description is not as a program writes it", ErrDamaged)
+	}
+	return info, nil
 }
 
 func (l *Layout) save(kv KV) error {

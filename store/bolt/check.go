@@ -163,10 +163,16 @@ func (r *Report) inside(db *file, opt Options, ended func() error) error {
 	}
 	read := &kv{tx: tx, each: ended}
 	l, err := store.Inspect(read, inside)
-	if errors.Is(err, store.ErrForeign) || errors.Is(err, store.ErrDamaged) {
-		r.add(store.Fault{Part: store.PartRecord, Where: "description of the store", What: err.Error(), Cost: "the store cannot be opened", Remedy: store.RemedyRestore})
+	fault := store.Fault{Part: store.PartRecord, Where: "description of the store", Cost: "the store cannot be opened", Remedy: store.RemedyRestore}
+	switch {
+	case errors.Is(err, store.ErrNewer):
+		fault.Remedy = "install the newer program again; if there never was one: " + store.RemedyRestore
+		fallthrough
+	case errors.Is(err, store.ErrForeign), errors.Is(err, store.ErrDamaged):
+		fault.What = err.Error()
+		r.add(fault)
 		return nil
-	} else if err != nil {
+	case err != nil:
 		return err
 	}
 	return r.records(l.Read(read))

@@ -60,8 +60,16 @@ func parseMeta(b []byte) (m meta, ok bool) {
 	if le.Uint32(b) != metaMagic || le.Uint32(b[4:]) != metaVersion || sum.Sum64() != le.Uint64(b[56:]) {
 		return m, false
 	}
-	return meta{int(le.Uint32(b[8:])), le.Uint64(b[16:]), le.Uint64(b[32:]), le.Uint64(b[40:]), le.Uint64(b[48:])}, true
+	m = meta{int(le.Uint32(b[8:])), le.Uint64(b[16:]), le.Uint64(b[32:]), le.Uint64(b[40:]), le.Uint64(b[48:])}
+	sane := m.pageSize >= minPage && m.pageSize <= maxPage && m.pageSize&(m.pageSize-1) == 0 && m.pages < 1<<40
+	return m, sane
 }
+
+// Sizes that the pages of a system have, and more.
+const (
+	minPage = 1 << 10
+	maxPage = 1 << 24
+)
 
 // metas are the two meta pages of a file, which commits write by turns.
 type metas [2]struct {
@@ -87,7 +95,7 @@ func readMetas(r io.ReaderAt) (both metas, err error) {
 	if both[0].whole {
 		return both, read(1, int64(both[0].pageSize))
 	}
-	for size := int64(1 << 10); size <= 1<<16 && !both[1].whole; size <<= 1 {
+	for size := int64(minPage); size <= maxPage && !both[1].whole; size <<= 1 {
 		if err := read(1, size); err != nil {
 			return both, err
 		}
