@@ -47,9 +47,9 @@ func (r *Report) Mendable() bool {
 	return r.Omitted == 0
 }
 
-// Check reads the whole store while Updates go on: the pages of the file, and all
-// that store.Check looks at. Faults are no error; that is for a check that did not
-// come to its end.
+// Check reads the whole store while Updates go on, and takes its time: the pages of
+// the file, and all that store.Check looks at. Faults are no error; that is for a
+// check that did not come to its end.
 func (s *Store) Check(ctx context.Context) (*Report, error) {
 	if !s.job() {
 		return nil, store.ErrClosed
@@ -61,7 +61,7 @@ func (s *Store) Check(ctx context.Context) (*Report, error) {
 		return nil, fmt.Errorf("check store: %w", err)
 	}
 	defer tx.Rollback()
-	ended := func() error { return ctx.Err() }
+	ended := leisurely(ctx)
 	r.Size = tx.Size()
 	free, err := checkPages(in.f, m, r.add, ended)
 	if r.Free = int64(free) * int64(m.pageSize); err == nil {
@@ -74,6 +74,18 @@ func (s *Store) Check(ctx context.Context) (*Report, error) {
 		s.damage.Store(nil) // it has been mended
 	}
 	return r, nil
+}
+
+// leisurely returns what is called for each page and key: it leaves as much time to
+// others as was taken, and says when ctx has ended.
+func leisurely(ctx context.Context) func() error {
+	rest, n := restful(ctx), 0
+	return func() error {
+		if n++; n%256 == 0 {
+			rest()
+		}
+		return ctx.Err()
+	}
 }
 
 // beginAt begins a View whose meta page is known: it is not overwritten until the
@@ -311,7 +323,9 @@ func packFile(ctx context.Context, path string, opt Options) error {
 	defer old.Close()
 	err = whole(path, func(draft string) (err error) {
 		defer faults(&err)()
-		return pack(tx, draft, func(int64) error { return ctx.Err() })
+		return pack(tx, draft, func(*file) func(int64) error {
+			return func(int64) error { return ctx.Err() }
+		})
 	})
 	if err != nil {
 		return err

@@ -42,17 +42,18 @@ func (s *Store) copyTo(ctx context.Context, path string) (err error) {
 	}
 	defer from.Rollback()
 	return whole(path, func(draft string) error {
-		return pack(from, draft, func(int64) error { return ctx.Err() })
+		return pack(from, draft, func(to *file) func(int64) error { return s.pace(ctx, from, to, nil) })
 	})
 }
 
-// pack makes a file of all that can be reached in from, and no larger than that.
-func pack(from *bbolt.Tx, path string, each func(done int64) error) error {
+// pack makes a file of all that can be reached in from, and no larger than that. each
+// makes for it what is called for each portion.
+func pack(from *bbolt.Tx, path string, each func(to *file) func(done int64) error) error {
 	to, err := openFile(path, Options{NoSync: true})
 	if err != nil {
 		return err
 	}
-	err = copyAll(from, to, each)
+	err = copyAll(from, to, each(to))
 	size := reach(to)
 	if err := errors.Join(err, to.Close()); err != nil {
 		return err
