@@ -140,3 +140,33 @@ func TestStoreCompact(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 }
+
+// TestTheWayOutOfDamage: what the check says to do does help.
+func TestTheWayOutOfDamage(t *testing.T) {
+	b := newStoreBox(t)
+	k, stop := keptBy(t, b.data)
+	if err := k.Copy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	before := b.run(0, "users", "list", "--json")
+	for name, spoil := range map[string]func(path string) error{
+		"cut":   func(path string) error { return os.Truncate(path, 3*4096) },
+		"empty": func(path string) error { return os.Truncate(path, 0) },
+		"text":  func(path string) error { return os.WriteFile(path, []byte("hello"), 0o600) },
+	} {
+		if err := spoil(bolt.Path(b.data, store.Sandbox)); err != nil {
+			t.Fatal(err)
+		}
+		if out := b.run(1, "store", "check"); !strings.Contains(out, "cypherface store restore --copy latest") {
+			t.Errorf("%s: %s", name, out)
+		}
+		b.run(0, "store", "restore", "--copy", "latest")
+		if out := b.run(0, "store", "check"); !strings.Contains(out, "nothing is wrong") {
+			t.Errorf("%s: %s", name, out)
+		}
+		if after := b.run(0, "users", "list", "--json"); after != before {
+			t.Errorf("%s: %s, before %s", name, after, before)
+		}
+	}
+}
