@@ -207,6 +207,9 @@ func TestEveryDamageIsFound(t *testing.T) {
 		}
 	}
 	for id, kind := range kinds {
+		if testing.Short() && id > 4 && id%4 > 0 {
+			continue
+		}
 		at := id * page
 		var offsets []int
 		for i := range 16 {

@@ -233,9 +233,12 @@ func TestFaults(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			disk := faultfs.New(t)
-			stride := 1
-			if *faultsFlag > 0 {
-				stride = max(1, ops / *faultsFlag)
+			stride, tries := 1, *faultsFlag
+			if testing.Short() {
+				tries = min(tries, 3)
+			}
+			if tries > 0 {
+				stride = max(1, ops/tries)
 			}
 			runs, fired, failed := 0, map[string]int{}, 0
 			for at := 1 + len(kind)%stride; ; at += stride {
