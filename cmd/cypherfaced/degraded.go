@@ -201,8 +201,17 @@ func (d *degraded) makeWay(ctx context.Context) error {
 func (d *degraded) status() api.Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	reason := strings.TrimPrefix(d.reason.Error(), "open store ")
-	return api.Status{Camera: "none", Reason: fmt.Sprintf("the store cannot be opened, and nothing is decided: %s; cypherface store check says what is wrong, and %s", reason, store.RemedyRestore)}
+	return api.Status{Camera: "none", Reason: fmt.Sprintf("the store cannot be used, and nothing is decided: %s; cypherface store check says what is wrong, and %s", plainly(d.reason, d.data), store.RemedyRestore)}
+}
+
+// plainly is why a store cannot be opened, for everybody to read: without folders,
+// and without records that were being read.
+func plainly(err error, dir string) string {
+	words, opening := strings.CutPrefix(err.Error(), "open store ")
+	if !opening {
+		return "what is in it cannot be read"
+	}
+	return strings.ReplaceAll(words, dir+string(os.PathSeparator), "")
 }
 
 var _ api.Storage = (*degraded)(nil)

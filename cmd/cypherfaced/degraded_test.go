@@ -89,7 +89,7 @@ func TestDegraded(t *testing.T) {
 		}
 		switch path {
 		case "/readyz", "/":
-			if !strings.Contains(body, "cypherface store check") || !strings.Contains(body, "cypherface store restore") || strings.Contains(body, "panic") {
+			if !strings.Contains(body, "cypherface store check") || !strings.Contains(body, "cypherface store restore") || strings.Contains(body, "panic") || strings.Contains(body, dir) {
 				t.Errorf("%s: %s", path, body)
 			}
 		case "/metrics":

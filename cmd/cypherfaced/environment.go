@@ -199,7 +199,7 @@ func (e *environment) status() api.Status {
 		s.Reason = "starting"
 	}
 	if refuses, _ := e.store.Trouble(); refuses != nil {
-		s.Ready, s.Reason = false, fmt.Sprintf("the store takes no changes until the box starts again: %v", refuses)
+		s.Ready, s.Reason = false, "the store takes no changes until the box starts again, as a write failed (the log says why)"
 	}
 	if e.eyes != nil {
 		s.Camera, s.Fault = e.eyes.state()

@@ -7,20 +7,21 @@ import (
 )
 
 // Warnings says in words what an operator should know of the store; empty as a rule.
+// It names no record: anybody may read it.
 func (k *Keeper) Warnings() (all []string) {
 	s := k.State()
 	_, damage := k.Store.Trouble()
 	switch {
 	case len(s.Faults) > 0:
-		all = append(all, fmt.Sprintf("the store is damaged: %s (%d faults; cypherface store check names them)", &s.Faults[0], len(s.Faults)))
+		all = append(all, fmt.Sprintf("the store is damaged: %d faults were found (cypherface store check names them)", len(s.Faults)))
 	case damage != nil:
-		all = append(all, fmt.Sprintf("the store is damaged: %v (cypherface store check says what is)", damage))
+		all = append(all, "the store is damaged: somebody met what cannot be read (cypherface store check says what it is)")
 	}
 	if k.Store.Full() {
 		all = append(all, "the disk is full: only decisions and erasures are stored, from what is reserved for them")
 	}
 	if s.Trouble != "" {
-		all = append(all, "there is no new hot copy: "+s.Trouble)
+		all = append(all, "there is no new hot copy of the store (the log says why)")
 	}
 	return all
 }
