@@ -8,70 +8,87 @@ import (
 	"log/slog"
 	"net/url"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cypherface/edge/camera"
+	"github.com/cypherface/edge/camera/ipcam"
 	"github.com/cypherface/edge/camera/v4l2"
+	"github.com/cypherface/edge/internal/api"
 	"github.com/cypherface/edge/internal/synthface"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/store"
 )
 
-// eyes are a camera and those who read it.
+// eyes are a camera and those who read it: that of the settings, or of a door.
 type eyes struct {
-	camera *camera.Camera
-	shared *camera.Shared
-	busy   atomic.Int64 // since when (Unix ns) the workflow has worked on a frame; 0: it waits
+	door     store.DoorID // "" for that of the settings
+	merchant store.MerchantID
+	url      string // for camera.Open
+	camera   *camera.Camera
+	shared   *camera.Shared
+	busy     atomic.Int64 // since when (Unix ns) the workflow has worked on a frame; 0: it waits
+	view     atomic.Pointer[verify.View]
+	changed  chan struct{} // holds a token when the camera's state is another one
 }
 
-// Limits of time around the camera.
+// Limits of time around the cameras.
 const (
 	snapshotLimit = 5 * time.Second  // to wait for a picture somebody asked for
 	frameLimit    = 30 * time.Second // to work off a frame before the box counts as stuck
+	quietAfter    = 10 * time.Second // between two events of one camera
 )
 
-// openCamera opens the camera of the environment. One that is absent or broken is
-// a state, not an error: the box works without it until it comes. The demo people
-// live in the sandbox only.
+// openCamera opens the camera of the settings, for as long as the environment
+// lives. One that is absent or broken is a state, not an error: the box works
+// without it until it comes.
 func (e *environment) openCamera(ctx context.Context) error {
-	if e.camera == "none:" {
-		return nil
+	if err := e.registerer().Register(cameraMetrics{e}); err != nil {
+		return err
 	}
-	drivers := map[string]camera.Driver{"v4l2": v4l2.Open}
+	err := e.registerer().Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "cypherface_people", Help: "People who can be recognised.",
+	}, func() float64 { return float64(e.service.People()) }))
+	if err != nil || e.camera == "none:" {
+		return err
+	}
+	e.eyes, err = e.openEyes(ctx, "", e.merchant, e.camera)
+	return err
+}
+
+// openEyes opens a camera. The demo people live in the sandbox only.
+func (e *environment) openEyes(ctx context.Context, door store.DoorID, m store.MerchantID, url string) (*eyes, error) {
+	network := ipcam.Driver{Login: e.login}
+	drivers := map[string]camera.Driver{
+		"v4l2": v4l2.Open, "http": network.Open, "https": network.Open, "rtsp": network.Open, "rtsps": network.Open,
+	}
 	if e.name == store.Sandbox {
 		drivers["demo"] = demoDriver(filepath.Join(e.data, "cache", "demo"), e.log)
 	}
-	cam, err := camera.Open(ctx, e.camera, camera.Options{Drivers: drivers, Log: e.log, Changed: func(s camera.State) {
-		if e.api != nil {
-			e.api.CameraChanged(string(s.Status))
+	log := e.log
+	if door != "" {
+		log = log.With("door", string(door))
+	}
+	y := &eyes{door: door, merchant: m, url: url, changed: make(chan struct{}, 1)}
+	cam, err := camera.Open(ctx, url, camera.Options{Drivers: drivers, Log: log, Changed: func(camera.State) {
+		select {
+		case y.changed <- struct{}{}:
+		default:
 		}
 	}})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	e.eyes = &eyes{camera: cam, shared: camera.Share(cam)}
-	return e.countFrames(cam)
+	y.camera, y.shared = cam, camera.Share(cam)
+	return y, nil
 }
 
-func (e *environment) countFrames(cam *camera.Camera) error {
-	reg := e.registerer()
-	return errors.Join(
-		reg.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "cypherface_camera_frames_total", Help: "Frames that the camera gave.",
-		}, func() float64 { return float64(cam.State().Frames) })),
-		reg.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "cypherface_camera_frames_dropped_total", Help: "Frames that came while nobody had time for them, or were damaged.",
-		}, func() float64 { return float64(cam.State().Dropped) })),
-		reg.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "cypherface_camera_faults_total", Help: "Times that the camera was lost or could not be opened.",
-		}, func() float64 { return float64(cam.State().Faults) })),
-		reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "cypherface_people", Help: "People who can be recognised.",
-		}, func() float64 { return float64(e.service.People()) })),
-	)
+// login is what the store has for a camera on the network.
+func (e *environment) login(ctx context.Context, host string) (user, password string, ok bool, err error) {
+	return api.CameraLogin(ctx, e.store, host)
 }
 
 func (e *environment) closeCamera() error {
@@ -81,21 +98,85 @@ func (e *environment) closeCamera() error {
 	return e.eyes.camera.Close()
 }
 
-// watch has the workflow look through the camera until ctx ends.
+// watch has the workflow look through the camera of the settings until ctx ends.
 func (e *environment) watch(ctx context.Context) error {
 	if e.eyes == nil {
 		return nil
 	}
-	reader := &pacedReader{e.eyes.shared.Reader(), &e.eyes.busy}
-	defer reader.Close()
-	ended := make(chan error, 1)
-	go func() { ended <- e.eyes.shared.Run(ctx) }()
-	err := e.service.Run(ctx, reader, verify.DoorConfig{Merchant: e.merchant})
-	if ctx.Err() != nil {
-		<-ended
-		return nil
+	if err := e.look(ctx, e.eyes); ctx.Err() == nil {
+		return fmt.Errorf("watch the camera: %w", errors.Join(err, errors.New("it ended by itself")))
 	}
-	return fmt.Errorf("watch the camera: %w", errors.Join(err, errors.New("it ended by itself")))
+	return nil
+}
+
+// look has the workflow look through a camera until ctx ends, or what the camera
+// is for is gone.
+func (e *environment) look(ctx context.Context, y *eyes) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	group.Go(func() { _ = y.shared.Run(ctx) }) // its error comes to the reader
+	group.Go(func() { e.tell(ctx, y) })
+	reader := &pacedReader{y.shared.Reader(), &y.busy}
+	defer reader.Close()
+	return e.service.Run(ctx, reader, verify.DoorConfig{Merchant: y.merchant, Door: y.door, Saw: func(v verify.View) {
+		y.view.Store(&v)
+		e.api.Saw(y.merchant, y.door, v)
+	}})
+}
+
+// tell records what becomes of a camera as events: a fault or an alarm at once,
+// and of one that comes and goes no more than an event every ten seconds.
+func (e *environment) tell(ctx context.Context, y *eyes) {
+	var told string
+	var last time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-y.changed:
+		}
+		e.api.CameraChanged(string(y.camera.State().Status))
+		if word, _ := condition(y.camera.State()); word == "" || word == told {
+			continue
+		}
+		if wait := quietAfter - time.Since(last); !last.IsZero() && wait > 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(wait):
+			}
+		}
+		word, outcome := condition(y.camera.State())
+		if word == "" || word == told {
+			continue
+		}
+		told, last = word, time.Now()
+		event := store.Event{Kind: store.EventSystem, Action: "camera", Merchant: y.merchant, Door: y.door, Outcome: outcome, Reasons: []string{word}}
+		err := e.store.Update(ctx, systemCause, func(tx *store.Tx) error {
+			_, err := store.Append(tx, event, nil)
+			return err
+		})
+		if err != nil && ctx.Err() == nil {
+			e.log.Warn("camera event not recorded", "camera", word, "err", err)
+		}
+	}
+}
+
+// condition is the state of a camera as a word for an event: fault, or what its
+// picture is; "" while neither is known.
+func condition(s camera.State) (word string, outcome store.Outcome) {
+	p := s.Health.Picture
+	switch {
+	case s.Status == camera.StatusFault:
+		return "fault", store.OutcomeFailed
+	case s.Status != camera.StatusLive:
+		return "", ""
+	case p == "" || p == camera.PictureGood:
+		return string(camera.StatusLive), store.OutcomeDone
+	}
+	return string(p), store.OutcomeFailed
 }
 
 // pacedReader notes how long the one who reads works on each frame.
@@ -119,35 +200,36 @@ func (r *pacedReader) Follow(s camera.Subject) {
 }
 
 // alive reports a frame that has been worked on for too long.
-func (e *eyes) alive() error {
-	if since := e.busy.Load(); since != 0 && time.Since(time.Unix(0, since)) > frameLimit {
+func (y *eyes) alive() error {
+	if since := y.busy.Load(); since != 0 && time.Since(time.Unix(0, since)) > frameLimit {
 		return fmt.Errorf("a frame has not been worked off in %v", frameLimit)
 	}
 	return nil
 }
 
 // state puts the camera's state into words, and what is wrong with it.
-func (e *eyes) state() (words, fault string) {
-	s := e.camera.State()
+func (y *eyes) state() (words, trouble string, alarm bool) {
+	s := y.camera.State()
 	words = string(s.Status)
 	if s.Device != "" {
 		words += ", " + s.Device
 	}
-	if s.Status == camera.StatusFault && s.Err != nil {
-		fault = s.Err.Error()
+	if s.Health.Night {
+		words += ", night"
 	}
-	return words, fault
+	trouble, alarm = s.Trouble()
+	return words, trouble, alarm
 }
 
 // Snapshot waits for the next frame and copies it. A camera that is broken is not
 // waited for.
-func (e *eyes) Snapshot(ctx context.Context) (image.Image, error) {
-	if s := e.camera.State(); s.Status == camera.StatusFault {
+func (y *eyes) Snapshot(ctx context.Context) (image.Image, error) {
+	if s := y.camera.State(); s.Status == camera.StatusFault {
 		return nil, fmt.Errorf("take a picture: %w", s.Err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, snapshotLimit)
 	defer cancel()
-	img, err := e.shared.Snapshot(ctx)
+	img, err := y.shared.Snapshot(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("take a picture: %w", err)
 	}

@@ -47,7 +47,8 @@ type environment struct {
 	audit     *audit.Log
 	authority *auth.Authority
 	service   *verify.Service
-	eyes      *eyes // nil: no camera
+	eyes      *eyes // that of the settings; nil: no camera
+	doors     doors
 	api       *api.API
 	control   http.Handler
 	ready     atomic.Bool
@@ -155,6 +156,7 @@ func (e *environment) serve(g *errgroup.Group, live, base context.Context) {
 	g.Go(func() error { return e.audit.Run(live) })
 	g.Go(func() error { return e.keeper.Run(live) })
 	g.Go(func() error { return e.watch(live) })
+	g.Go(func() error { return e.watchDoors(live) })
 	g.Go(func() error { return e.reembed(live) })
 	g.Go(func() error {
 		<-live.Done()
@@ -170,7 +172,7 @@ func (e *environment) apiConfig() api.Config {
 		Store: e.store, Authority: e.authority, Verifier: e.service, Detector: e.engine, Audit: e.audit,
 		Version: version(), Status: e.status, Log: e.log,
 		Metrics: e.registerer(), Gather: prometheus.Gatherers{e.box.metrics, e.metrics},
-		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now, Backup: e.backup, Storage: e.keeper,
+		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now, Backup: e.backup, Storage: e.keeper, Cameras: e.cameras,
 	}
 	if e.eyes != nil {
 		c.Camera = e.eyes
@@ -202,8 +204,9 @@ func (e *environment) status() api.Status {
 		s.Ready, s.Reason = false, "the store takes no changes until the box starts again, as a write failed (the log says why)"
 	}
 	if e.eyes != nil {
-		s.Camera, s.Fault = e.eyes.state()
+		s.Camera, s.Fault, _ = e.eyes.state()
 	}
+	s.Cameras = e.cameraStates()
 	return s
 }
 
@@ -240,8 +243,10 @@ func (e *environment) alive(ctx context.Context) error {
 	if err := e.store.Update(limit, cause, func(*store.Tx) error { return nil }); err != nil {
 		return fmt.Errorf("write the store: %w", err)
 	}
-	if e.eyes != nil {
-		return e.eyes.alive()
+	for _, y := range e.allEyes() {
+		if err := y.alive(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -255,7 +255,7 @@ func TestTheCameraSeesPeople(t *testing.T) {
 	if m := d.call("POST", "/identify", `{"source":"camera"}`, 200); m["userId"] != id {
 		t.Errorf("got %v", m)
 	}
-	if body := d.get("/metrics"); !regexp.MustCompile(`(?m)^cypherface_camera_frames_total\{environment="sandbox"\} [1-9]`).MatchString(body) {
+	if body := d.get("/metrics"); !regexp.MustCompile(`(?m)^cypherface_camera_frames_total\{door="",environment="sandbox"\} [1-9]`).MatchString(body) {
 		t.Errorf("no frames are counted:\n%s", body)
 	}
 }

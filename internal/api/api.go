@@ -62,9 +62,10 @@ type Config struct {
 	Authority *auth.Authority
 	Verifier  verifier
 	Detector  detector
-	Camera    viewer   // nil: the box has none
-	Audit     auditLog // nil: none is kept
-	Storage   Storage  // nil: nobody looks after the store
+	Camera    viewer          // nil: the box has none
+	Cameras   func() []Camera // those that can be watched; nil: none
+	Audit     auditLog        // nil: none is kept
+	Storage   Storage         // nil: nobody looks after the store
 
 	Version string                // of the program
 	Status  func() Status         // how the box is, for pages and health; must be quick
@@ -90,6 +91,8 @@ type Status struct {
 	Pack   string `json:"pack"`             // name of the pack
 	Rates  string `json:"rates"`            // its error rates, one line
 	People int    `json:"people"`           // enrolled, all merchants together
+	// Cameras are that of the box and those of the doors.
+	Cameras []CameraState `json:"cameras,omitempty"`
 	// Exposed is what the data at rest is not protected from, in words; empty:
 	// nothing that the operator could better.
 	Exposed string `json:"exposed,omitempty"`
@@ -106,8 +109,12 @@ type API struct {
 	seen    *observer
 	feed    *events.Feed[notice]
 	unwatch func()
-	streams sync.WaitGroup // of listeners to the feed
+	streams sync.WaitGroup // of listeners to the feed and viewers of cameras
 	jobs    *storageJobs
+	life    context.Context // ends with Close
+	end     context.CancelFunc
+
+	watching watching
 
 	backingUp sync.Mutex // one at a time
 }
@@ -132,6 +139,7 @@ func New(c Config) (*API, error) {
 	if a.seen, err = newObserver(c.Metrics); err != nil {
 		return nil, err
 	}
+	a.life, a.end = context.WithCancel(context.Background())
 	a.unwatch = a.store.Watch(a.committed)
 	return a, nil
 }
@@ -141,6 +149,7 @@ func New(c Config) (*API, error) {
 func (a *API) Close() {
 	a.jobs.close()
 	a.unwatch()
+	a.end()
 	a.feed.Close()
 	a.streams.Wait()
 }
@@ -170,6 +179,8 @@ func operations() []operation {
 		{"POST", "/face/detect", auth.Detect, (*API).detect},
 		{"POST", "/face-detection", auth.Detect, (*API).detect},
 		{"POST", "/identify", auth.Identify, (*API).identify},
+		{"GET", "/camera/stream", "", (*API).cameraStream}, // may authorize by its first message
+		{"GET", "/camera/snapshot", auth.CameraView, (*API).cameraSnapshot},
 		{"GET", "/events", "", (*API).events}, // may authorize by its first message
 		{"GET", "/healthz", "", (*API).health},
 		{"GET", "/readyz", "", (*API).ready},

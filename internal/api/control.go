@@ -24,6 +24,7 @@ const maxEnrolForm = verify.MaxImages
 // caller is an operator and needs no key, and beside it
 //
 //	GET  /control/status            how the box is
+//	PUT  /control/camera/login      the name and password of a camera on the network
 //	POST /control/enrol/{userId}    several images at once (multipart, image), or {"source":"camera"}
 //	POST /control/backup            a backup, or with {"sameBox":true} one for the master key
 //	POST /control/store/check       begins a check of the store, ?repair=true mends it
@@ -37,6 +38,7 @@ const maxEnrolForm = verify.MaxImages
 func (a *API) Control() *web.Server {
 	ops := append(append(operations(), storageOperations()...),
 		operation{"GET", "/control/status", auth.UsersRead, (*API).status},
+		operation{"PUT", "/control/camera/login", auth.CameraView, (*API).putCameraLogin},
 		operation{"POST", "/control/enrol/{userId}", auth.Enrol, (*API).enrol},
 		operation{"POST", "/control/backup", "", (*API).backup}) // who reaches the socket may: it is the box's own user
 	ops = append(ops, auditOperations()...)

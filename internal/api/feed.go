@@ -49,6 +49,7 @@ type notice struct {
 	Reasons    []string           `json:"reasons,omitempty"`
 	Counters   map[string]float64 `json:"counters,omitempty"`
 	RequestID  string             `json:"requestId,omitempty"`
+	Ask        string             `json:"ask,omitempty"` // what the person could do, for a screen
 	merchantID store.MerchantID   // whose it is; "" for all
 }
 
@@ -114,7 +115,7 @@ func (a *API) events(c *call) error {
 // stream serves one listener to its end and says why it ended.
 func (a *API) stream(c *call, conn *websocket.Conn, cancel func(), late bool) (code int, reason string) {
 	if late {
-		if err := firstMessage(c, conn); err != nil {
+		if err := firstMessage(c, conn, auth.EventsRead); err != nil {
 			return closeCode(err)
 		}
 	}
@@ -132,7 +133,7 @@ func (a *API) stream(c *call, conn *websocket.Conn, cancel func(), late bool) (c
 }
 
 // firstMessage authorizes by what the listener sends first.
-func firstMessage(c *call, conn *websocket.Conn) error {
+func firstMessage(c *call, conn *websocket.Conn, takes auth.Permission) error {
 	_ = conn.SetReadDeadline(time.Now().Add(hello)) // fails only where the read will
 	_, b, err := conn.ReadMessage()
 	var in struct {
@@ -142,7 +143,7 @@ func firstMessage(c *call, conn *websocket.Conn) error {
 		return auth.ErrUnauthorized
 	}
 	c.r.Header.Set("Authorization", in.Authorization)
-	return c.authorize(auth.EventsRead)
+	return c.authorize(takes)
 }
 
 func closeCode(err error) (int, string) {

@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"net/http"
 
+	"github.com/cypherface/edge/camera"
 	"github.com/cypherface/edge/internal/web"
 )
 
@@ -41,6 +42,23 @@ func (a *API) ready(c *call) error {
 func (s *Status) warnings() (all []string) {
 	if s.Exposed != "" {
 		all = append(all, "data at rest: "+s.Exposed)
+	}
+	for _, c := range s.Cameras {
+		if c.Trouble == "" {
+			continue
+		}
+		words := c.Trouble
+		if p := c.Health.Picture; p == "" || p == camera.PictureGood {
+			words = "it gives no picture" // why is for the operator, not for everybody
+		}
+		name := "camera"
+		if c.Door != "" {
+			name += " of door " + string(c.Door)
+		}
+		if c.Alarm {
+			name = "ALARM: " + name
+		}
+		all = append(all, name+": "+words)
 	}
 	return append(all, s.Storage...)
 }

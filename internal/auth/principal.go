@@ -24,18 +24,19 @@ const (
 	Detect     Permission = "detect"      // find faces in a picture
 	Identify   Permission = "identify"    // search among all people, 1:N
 	EventsRead Permission = "events:read" // the feed of what happens, by ids
+	CameraView Permission = "camera:view" // what a camera sees, live
 )
 
 // All lists every permission.
 func All() []Permission {
-	return []Permission{UsersRead, UsersWrite, Enrol, Match, Detect, Identify, EventsRead}
+	return []Permission{UsersRead, UsersWrite, Enrol, Match, Detect, Identify, EventsRead, CameraView}
 }
 
 // roles says what a role may do. An integrator's key has what its scopes say.
 var roles = map[store.Role][]Permission{
 	store.RoleOwner:         All(),
 	store.RoleAdministrator: All(),
-	store.RoleOperator:      {UsersRead, UsersWrite, Enrol, Match, Detect, Identify, EventsRead},
+	store.RoleOperator:      {UsersRead, UsersWrite, Enrol, Match, Detect, Identify, EventsRead, CameraView},
 	store.RoleAuditor:       {EventsRead},
 	store.RoleDevice:        {Match, Detect, Identify},
 }

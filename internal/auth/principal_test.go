@@ -20,7 +20,7 @@ func TestRolesAndPermissions(t *testing.T) {
 	}{
 		{store.RoleOwner, nil, all},
 		{store.RoleAdministrator, nil, all},
-		{store.RoleOperator, nil, []auth.Permission{auth.UsersRead, auth.UsersWrite, auth.Enrol, auth.Match, auth.Detect, auth.Identify, auth.EventsRead}},
+		{store.RoleOperator, nil, []auth.Permission{auth.UsersRead, auth.UsersWrite, auth.Enrol, auth.Match, auth.Detect, auth.Identify, auth.EventsRead, auth.CameraView}},
 		{store.RoleAuditor, nil, []auth.Permission{auth.EventsRead}},
 		{store.RoleDevice, nil, []auth.Permission{auth.Match, auth.Detect, auth.Identify}},
 		{store.RoleIntegrator, nil, nil},
