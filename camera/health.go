@@ -35,14 +35,14 @@ func (p Picture) Hint() string {
 
 // Health is how the picture of a camera is doing.
 type Health struct {
-	Rate       float64   // frames a second that were handed out, over the last seconds
-	Brightness float64   // mean luma of the frame, 0..1
-	Structure  float64   // how much there is to see: differences of neighbouring parts, in levels of 255, without noise
-	Sharpness  float64   // detail, as a share of what this camera usually has, about 1
-	Noise      float64   // standard deviation between frames, in levels of 255
-	Night      bool      // the picture is too dark to see by; it may still be good for motion
-	Picture    Picture   // "" before enough was seen
-	Since      time.Time // when Picture last changed
+	Rate       float64   `json:"rate"`           // frames a second that were handed out, over the last seconds
+	Brightness float64   `json:"brightness"`     // mean luma of the frame, 0..1
+	Structure  float64   `json:"structure"`      // how much there is to see: differences of neighbouring parts, in levels of 255, without noise
+	Sharpness  float64   `json:"sharpness"`      // detail, as a share of what this camera usually has, about 1
+	Noise      float64   `json:"noise"`          // standard deviation between frames, in levels of 255
+	Night      bool      `json:"night"`          // the picture is too dark to see by; it may still be good for motion
+	Picture    Picture   `json:"picture"`        // "" before enough was seen
+	Since      time.Time `json:"since,omitzero"` // when Picture last changed
 }
 
 // Limits of the pictures. Levels are of 255.

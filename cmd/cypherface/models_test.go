@@ -9,12 +9,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cypherface/edge/camera/fusecam"
 	"github.com/cypherface/edge/engine/tflite"
 	"github.com/cypherface/edge/models"
 )
 
 // TestMain lets this test's program be its own trial process.
 func TestMain(m *testing.M) {
+	fusecam.Main()
 	if code, asked := tflite.ProbeMain(context.Background(), os.Args[1:], os.Stdout, os.Stderr); asked {
 		os.Exit(code)
 	}
