@@ -42,9 +42,13 @@ once. --reference measures with other conversions of landmarks and embedder.
 --light shows rendered people in different light instead: as a webcam exposes by
 itself, and as the box steers it by the face.
 
+--cameras runs the workflow of a door for 1, 2 and 4 cameras at once, which share
+the networks, and shows what each gets, how late it is, and what it costs.
+
   cypherface bench
   cypherface bench --json --frames 200
   cypherface bench --light
+  cypherface bench --cameras --seconds 30
 `,
 		run: runBench,
 	}
@@ -79,13 +83,18 @@ func runBench(ctx context.Context, t *terminal, args []string) error {
 	people := fs.Int("people", 100_000, "people to search among")
 	light := fs.Bool("light", false, "show what steering the exposure by the face brings")
 	cast := fs.Int("cast", len(synthface.Cast()), "rendered people for --light")
+	cameras := fs.Bool("cameras", false, "show what 1, 2 and 4 cameras take")
+	seconds := fs.Float64("seconds", 20, "length of each row of --cameras")
 	rest, err := parse(t, fs, args)
 	if err != nil {
 		return err
 	}
-	if len(rest) != 0 || *frames < 1 || *people < 1 || *cast < 1 || *cast > len(synthface.Cast()) {
+	if len(rest) != 0 || *seconds <= 0 || *frames < 1 || *people < 1 || *cast < 1 || *cast > len(synthface.Cast()) {
 		fs.Usage()
 		return errUsage
+	}
+	if *cameras {
+		return runBenchCameras(ctx, t, packs, *seconds, *asJSON)
 	}
 	if *light {
 		return runBenchLight(ctx, t, packs, *cast, *asJSON)

@@ -39,7 +39,11 @@ type eyes struct {
 const (
 	snapshotLimit = 5 * time.Second  // to wait for a picture somebody asked for
 	frameLimit    = 30 * time.Second // to work off a frame before the box counts as stuck
-	quietAfter    = 10 * time.Second // between two events of one camera
+
+	// Between two events of one camera: the first follow at once, one that comes and
+	// goes all the time fills no journal.
+	firstQuiet = time.Second
+	lastQuiet  = 5 * time.Minute
 )
 
 // openCamera opens the camera of the settings, for as long as the environment
@@ -126,11 +130,12 @@ func (e *environment) look(ctx context.Context, y *eyes) error {
 	}})
 }
 
-// tell records what becomes of a camera as events: a fault or an alarm at once,
-// and of one that comes and goes no more than an event every ten seconds.
+// tell records what becomes of a camera as events, at once; of one that comes and
+// goes less and less often.
 func (e *environment) tell(ctx context.Context, y *eyes) {
 	var told string
 	var last time.Time
+	quiet := firstQuiet
 	for {
 		select {
 		case <-ctx.Done():
@@ -141,7 +146,7 @@ func (e *environment) tell(ctx context.Context, y *eyes) {
 		if word, _ := condition(y.camera.State()); word == "" || word == told {
 			continue
 		}
-		if wait := quietAfter - time.Since(last); !last.IsZero() && wait > 0 {
+		if wait := quiet - time.Since(last); wait > 0 {
 			select {
 			case <-ctx.Done():
 				return
@@ -151,6 +156,9 @@ func (e *environment) tell(ctx context.Context, y *eyes) {
 		word, outcome := condition(y.camera.State())
 		if word == "" || word == told {
 			continue
+		}
+		if quiet = min(2*quiet, lastQuiet); time.Since(last) > 2*lastQuiet {
+			quiet = firstQuiet
 		}
 		told, last = word, time.Now()
 		event := store.Event{Kind: store.EventSystem, Action: "camera", Merchant: y.merchant, Door: y.door, Outcome: outcome, Reasons: []string{word}}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cypherface/edge/camera"
+	"github.com/cypherface/edge/camera/fusecam"
 	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/internal/api"
 	"github.com/cypherface/edge/internal/auth"
@@ -214,6 +215,25 @@ func TestDoorsFollowTheStore(t *testing.T) {
 	}
 	if live != 2 {
 		t.Errorf("metrics count %d live cameras, want 2", live)
+	}
+}
+
+// A camera that is covered at a door is on record, on the page, and in the metrics.
+func TestACoveredCameraIsAnAlarm(t *testing.T) {
+	bus := fusecam.Mount(t, fusecam.Webcam{Node: "video0", Width: 320, Height: 256, Person: 73, FPS: 15})
+	b := newDoorBox(t)
+	door := b.door("", "v4l2:"+bus.Path("video0")+"?format=yuyv&exposure=16")
+	b.until(door, "live")
+	b.recorded(door, "done live")
+	bus.Fault(0, fusecam.Covered)
+	b.recorded(door, "done live, failed covered")
+	if s := b.until(door, "live"); !s.Alarm || !strings.Contains(s.Trouble, "before the lens") {
+		t.Errorf("state %+v", s)
+	}
+	bus.Fault(0, fusecam.None)
+	b.recorded(door, "done live, failed covered, done live")
+	if s := b.until(door, "live"); s.Alarm || s.Trouble != "" {
+		t.Errorf("afterwards %+v", s)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cypherface/edge/camera/fusecam"
 	"github.com/cypherface/edge/engine/tflite"
 	"github.com/cypherface/edge/models"
 	"github.com/cypherface/edge/store"
@@ -28,6 +29,7 @@ import (
 const childWord = "be-the-daemon"
 
 func TestMain(m *testing.M) {
+	fusecam.Main()
 	if code, asked := tflite.ProbeMain(context.Background(), os.Args[1:], os.Stdout, os.Stderr); asked {
 		os.Exit(code) // a pack that is not known is tried in a child
 	}
