@@ -65,6 +65,15 @@ func Redact(u *url.URL) string {
 	return s
 }
 
+// RedactURL is Redact of what was typed, if that is a URL.
+func RedactURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "not a URL"
+	}
+	return Redact(u)
+}
+
 func badURL(u *url.URL, what, hint string) error {
 	return &Fault{"parse", strconv.Quote(Redact(u)), fmt.Errorf("%w: %s", ErrURL, what), hint}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cypherface/edge/camera"
 	"github.com/cypherface/edge/internal/api"
 	"github.com/cypherface/edge/internal/audit"
 	"github.com/cypherface/edge/internal/auth"
@@ -164,7 +165,7 @@ func (e *environment) serve(g *errgroup.Group, live, base context.Context) {
 		return nil
 	})
 	e.ready.Store(true)
-	e.box.log.Info("ready", "url", e.address(), "environment", string(e.name), "pack", e.pack.Name, "camera", e.camera)
+	e.box.log.Info("ready", "url", e.address(), "environment", string(e.name), "pack", e.pack.Name, "camera", camera.RedactURL(e.camera))
 }
 
 func (e *environment) apiConfig() api.Config {

@@ -60,7 +60,7 @@ func (s *settings) flags() *flag.FlagSet {
 	fs.StringVar(&s.sandbox.listen, "listen", "127.0.0.1:8080", "`address` and port of the sandbox API")
 	fs.StringVar(&s.sandbox.url, "url", "", "`URL` under which clients reach the sandbox, for upload links; empty: as each client called it")
 	fs.StringVar(&s.sandbox.tls, "tls", "auto", "certificate of the sandbox: own, files:CERT,KEY, acme:NAME[,NAME], off, or auto: off on loopback, own elsewhere")
-	fs.StringVar(&s.sandbox.camera, "camera", "auto:", "camera `URL` of the sandbox: auto:, v4l2:/dev/video0, file:CLIP, dir:FOLDER, demo:, or none:")
+	fs.StringVar(&s.sandbox.camera, "camera", "auto:", "camera `URL` of the sandbox: auto:, v4l2:/dev/video0, rtsp://HOST/PATH, http://HOST/PATH, file:CLIP, dir:FOLDER, demo:, or none:")
 	fs.StringVar(&s.production.listen, "production-listen", "127.0.0.1:8443", "`address` and port of the production API, once cypherface env enable production has made it")
 	fs.StringVar(&s.production.url, "production-url", "", "`URL` under which clients reach production, for upload links; empty: as each client called it")
 	fs.StringVar(&s.production.tls, "production-tls", "own", "certificate of production: own, files:CERT,KEY, or acme:NAME[,NAME]")
@@ -187,6 +187,11 @@ func (s *settings) check() error {
 func (p *place) check(prefix string) error {
 	if _, _, err := net.SplitHostPort(p.listen); err != nil {
 		return fmt.Errorf("check settings: %slisten: %w (write 127.0.0.1:8080)", prefix, err)
+	}
+	if u, err := url.Parse(p.camera); err == nil && u.User != nil {
+		if _, has := u.User.Password(); has {
+			return fmt.Errorf("check settings: %scamera: it has a password, which anybody who reads the settings would know (leave it out; cypherface camera login %s --user %s keeps it in the store)", prefix, u.Host, u.User.Username())
+		}
 	}
 	if _, err := p.certificate(); err != nil {
 		return fmt.Errorf("check settings: %stls: %w", prefix, err)

@@ -75,6 +75,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		{"argument", func() []string { return []string{"start"} }, `"start"`},
 		{"no port", func() []string { return []string{"--listen", "localhost"} }, "listen"},
 		{"no folder", func() []string { return []string{"--data", ""} }, "data"},
+		{"camera with a password", func() []string { return []string{"--camera", "rtsp://admin:geheim@10.0.0.1/live"} }, "cypherface camera login 10.0.0.1"},
 		{"bad URL", func() []string { return []string{"--url", "box.example"} }, "http://"},
 		{"URL with a path", func() []string { return []string{"--url", "http://box/api"} }, "http://"},
 		{"short life", func() []string { return []string{"--upload-life", "1ms"} }, "upload-life"},
