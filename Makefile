@@ -60,7 +60,8 @@ leak: setup ## 10,000 loads and 100,000 inferences under the eye of RSS
 	$(GO) test -run Leak -count=1 -v -timeout 60m ./engine/tflite -args -leak
 
 faults: setup ## the tables of docs/reliability.md: faults of cameras, each operation of the disk (root, FUSE)
-	$(GO) test -count=1 -v -run TestFaults ./camera/v4l2 | sed -n 's/.*go:[0-9]*: |/|/p' | sort
+	@{ $(GO) test -count=1 -v -run 'TestFaults|TestDeviceHealth' ./camera/v4l2 -args -faults; \
+	   $(GO) test -count=1 -v -run TestComesBack ./camera/ipcam; } | sed -n 's/.*go:[0-9]*: |/|/p' | sort
 	$(GO) test -count=1 -v -timeout 30m -run TestFaults ./store/bolt -bolt.faults 0 | grep -E 'runs|FAIL|ok'
 
 kill: setup ## kill the daemon under load, and writing processes, KILLS (300) times

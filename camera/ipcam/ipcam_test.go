@@ -31,8 +31,15 @@ func logins(user, password string) Driver {
 // watched is a camera and all that was told of it.
 type watched struct {
 	*camera.Camera
-	mu   sync.Mutex
+	mu   sync.Mutex // protects the fields below
 	told bytes.Buffer
+	last error // of the faults
+}
+
+func (w *watched) lastFault() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
 }
 
 func (w *watched) Write(b []byte) (int, error) {
@@ -55,7 +62,14 @@ func watch(t *testing.T, d Driver, raw string) *watched {
 	cam, err := camera.Open(t.Context(), raw, camera.Options{
 		Drivers: map[string]camera.Driver{"http": d.Open, "https": d.Open, "rtsp": d.Open, "rtsps": d.Open},
 		Log:     slog.New(slog.NewTextHandler(w, nil)),
-		Changed: func(s camera.State) { fmt.Fprintf(w, "%+v\n", s) },
+		Changed: func(s camera.State) {
+			fmt.Fprintf(w, "%+v\n", s)
+			if s.Err != nil {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.last = s.Err
+			}
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -260,7 +274,14 @@ func TestOpeningEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// What is cut comes back, and a stream that hangs is found out.
+// row is a line of the table of docs/reliability.md (make faults).
+func (w *watched) row(t *testing.T, what, camera string, frames int, said error) {
+	t.Helper()
+	t.Logf("| %s | %s | %d | %d | %v |", what, camera, w.State().Faults, frames, said)
+}
+
+// What is cut comes back, and a stream that hangs is found out. With -v it prints
+// what is told (make faults).
 func TestComesBack(t *testing.T) {
 	t.Run("HTTP", func(t *testing.T) {
 		t.Parallel()
@@ -274,9 +295,12 @@ func TestComesBack(t *testing.T) {
 		if f := w.State().Faults; f != 3 {
 			t.Errorf("%d faults for 3 cuts", f)
 		}
+		w.row(t, "cut three times", "HTTP", 3, w.lastFault())
 		s.stalls.Store(true)
 		if err := w.fault(t); !errors.Is(err, errStalled) {
 			t.Errorf("a stream that hangs: %v", err)
+		} else {
+			w.row(t, "hangs", "HTTP", 3, err)
 		}
 		s.stalls.Store(false)
 		w.frames(t, 3)
@@ -294,6 +318,7 @@ func TestComesBack(t *testing.T) {
 			s.start()
 		}
 		w.frames(t, 3)
+		w.row(t, "switched off and on twice", "RTSP, MJPEG", 3, w.lastFault())
 		s.stalls.Store(true)
 		if err := w.fault(t); !errors.Is(err, errStalled) {
 			t.Errorf("a stream that hangs: %v", err)
@@ -312,6 +337,7 @@ func TestComesBack(t *testing.T) {
 		}
 		s.start()
 		w.frames(t, 3)
+		w.row(t, "switched off and on", "RTSP, H.264", 3, w.lastFault())
 	})
 }
 

@@ -359,6 +359,7 @@ func TestDeviceHealth(t *testing.T) {
 			if s := cam.State(); len(cam.faults()) != 0 || s.Health.Rate < 5 {
 				t.Errorf("faults %v, %.1f frames a second", cam.faults(), s.Health.Rate)
 			}
+			t.Logf("| %s | yuyv | %d | alarm: %s |", fault, len(cam.faults()), want.Hint())
 		})
 	}
 }

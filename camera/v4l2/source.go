@@ -115,7 +115,7 @@ func (s *source) grab(into *camera.Raw) (ok bool, err error) {
 	// package index out of range.
 	defer func() {
 		if r := recover(); r != nil {
-			ok, err = false, fmt.Errorf("%w: %v", errNonsense, r)
+			ok, err = false, fmt.Errorf("%w: a buffer or length that does not exist", errNonsense)
 		}
 	}()
 	if err := s.dev.WaitForFrame(1); err != nil {
@@ -143,6 +143,8 @@ func lostHint(err error) string {
 		return "the camera was unplugged; it is used again when it is back"
 	case errors.Is(err, syscall.EIO):
 		return "the camera or its cable failed; it is opened again"
+	case errors.Is(err, errNonsense):
+		return "another kernel or camera would help; it is opened again"
 	}
 	return ""
 }
