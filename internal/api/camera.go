@@ -123,14 +123,11 @@ func (a *API) view(c *call) (*sight, error) {
 	}
 	p := a.watching.previews[cam.Door]
 	if p == nil {
-		p = newPreview(nil, nil)
+		p = newPreview()
 		a.watching.previews[cam.Door] = p
 	}
 	a.watching.mu.Unlock()
-	p.mu.Lock()
-	p.open, p.seen = cam.Open, cam.Seen // a door's camera may be another one by now
-	p.mu.Unlock()
-	s, ok := p.join()
+	s, ok := p.join(cam.Open, cam.Seen)
 	if !ok {
 		return nil, web.Fail(http.StatusServiceUnavailable, "too many watch this camera")
 	}
@@ -150,9 +147,9 @@ func (a *API) cameraSnapshot(c *call) error {
 	if err := a.record(c, cam, "camera_snapshot"); err != nil {
 		return err
 	}
-	p := newPreview(cam.Open, cam.Seen)
-	p.level = 0
-	s, _ := p.join()
+	p := newPreview()
+	p.level = 0 // nearly as it is
+	s, _ := p.join(cam.Open, cam.Seen)
 	defer s.leave()
 	limit, cancel := context.WithTimeout(c.ctx(), previewLimit)
 	defer cancel()

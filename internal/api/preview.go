@@ -38,10 +38,8 @@ const (
 // does. It reads frames beside the workflow and never holds it up: frames are
 // read when they are due, and a viewer who is late gets the newest one.
 type preview struct {
-	open func() camera.Source
-	seen func() verify.View
-
 	mu      sync.Mutex // protects the fields below
+	seq     uint64     // of the newest frame, also over runs
 	viewers map[*sight]struct{}
 	level   int // in steps
 	calm    int // rounds in which all kept up
@@ -69,12 +67,13 @@ type sight struct {
 	taken int // since the last round
 }
 
-func newPreview(open func() camera.Source, seen func() verify.View) *preview {
-	return &preview{open: open, seen: seen, viewers: map[*sight]struct{}{}, level: firstStep, wake: make(chan struct{})}
+func newPreview() *preview {
+	return &preview{viewers: map[*sight]struct{}{}, level: firstStep, wake: make(chan struct{})}
 }
 
-// join begins to watch; ok is false where too many do.
-func (p *preview) join() (s *sight, ok bool) {
+// join begins to watch; ok is false where too many do. The first viewer's open and
+// seen are used for all.
+func (p *preview) join(open func() camera.Source, seen func() verify.View) (s *sight, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.viewers) >= maxViewers {
@@ -83,8 +82,8 @@ func (p *preview) join() (s *sight, ok bool) {
 	s = &sight{preview: p}
 	if p.viewers[s] = struct{}{}; p.stop == nil {
 		ctx, cancel := context.WithCancel(context.Background())
-		p.stop, p.err, p.newest, p.level = cancel, nil, nil, firstStep
-		go p.run(ctx)
+		p.stop, p.err, p.newest = cancel, nil, nil
+		go p.run(ctx, open(), seen)
 	}
 	return s, true
 }
@@ -97,7 +96,7 @@ func (s *sight) leave() {
 	delete(p.viewers, s)
 	if len(p.viewers) == 0 && p.stop != nil {
 		p.stop()
-		p.stop = nil
+		p.stop, p.level = nil, firstStep
 	}
 }
 
@@ -126,15 +125,14 @@ func (s *sight) next(ctx context.Context) (*shot, error) {
 }
 
 // run makes frames until ctx ends or the camera does.
-func (p *preview) run(ctx context.Context) {
-	src := p.open()
+func (p *preview) run(ctx context.Context, src camera.Source, seen func() verify.View) {
 	defer src.Close()
 	round := time.Now().Add(adaptEvery)
-	for seq := uint64(1); ; seq++ {
+	for {
 		due := time.Now()
 		f, err := src.Next(ctx)
 		if err == nil {
-			err = p.publish(seq, f)
+			err = p.publish(f, seen())
 		}
 		if err != nil {
 			p.end(ctx, err)
@@ -165,7 +163,7 @@ func (p *preview) end(ctx context.Context, err error) {
 	p.wake = make(chan struct{})
 }
 
-func (p *preview) publish(seq uint64, f camera.Frame) error {
+func (p *preview) publish(f camera.Frame, v verify.View) error {
 	p.mu.Lock()
 	width := steps[p.level].width
 	p.mu.Unlock()
@@ -174,13 +172,14 @@ func (p *preview) publish(seq uint64, f camera.Frame) error {
 	if err != nil {
 		return err
 	}
-	s := &shot{Seq: seq, Time: f.Time, Frame: f.Image.Rect, Size: small.Rect.Size(), JPEG: b}
-	if v := p.seen(); f.Time.Sub(v.Time) < staleView && v.Time.Sub(f.Time) < staleView {
+	s := &shot{Time: f.Time, Frame: f.Image.Rect, Size: small.Rect.Size(), JPEG: b}
+	if f.Time.Sub(v.Time).Abs() < staleView {
 		s.Faces = v.Faces
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.newest = s
+	p.seq++
+	s.Seq, p.newest = p.seq, s
 	p.made++
 	close(p.wake)
 	p.wake = make(chan struct{})

@@ -21,7 +21,7 @@ func (p pulse) Next(ctx context.Context) (camera.Frame, error) {
 	case <-time.After(50 * time.Millisecond):
 	}
 	*p.n++
-	return camera.Frame{Image: image.NewYCbCr(image.Rect(0, 0, 1280, 720), image.YCbCrSubsampleRatio420), Time: time.Now()}, nil
+	return camera.Frame{Image: image.NewYCbCr(image.Rect(0, 0, 1280, 16), image.YCbCrSubsampleRatio420), Time: time.Now()}, nil
 }
 
 func (p pulse) Close() error { return nil }
@@ -46,13 +46,16 @@ func watchFor(s *sight, pause, d time.Duration) (frames, width int) {
 func TestPreviewFollowsItsSlowestViewer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		read := 0
-		p := newPreview(func() camera.Source { return pulse{&read} }, func() verify.View { return verify.View{} })
-		fast, _ := p.join()
+		p := newPreview()
+		join := func() (*sight, bool) {
+			return p.join(func() camera.Source { return pulse{&read} }, func() verify.View { return verify.View{} })
+		}
+		fast, _ := join()
 		defer fast.leave()
 		if n, w := watchFor(fast, 0, 10*time.Second); n < 90 || n > 101 || w != 640 {
 			t.Errorf("a fast viewer had %d frames of %d pixels in 10 s", n, w)
 		}
-		slow, _ := p.join()
+		slow, _ := join()
 		go watchFor(slow, 700*time.Millisecond, 20*time.Second)
 		watchFor(fast, 0, 16*time.Second)
 		if n, w := watchFor(fast, 0, 4*time.Second); n > 9 || w > 320 {
@@ -72,16 +75,19 @@ func TestPreviewFollowsItsSlowestViewer(t *testing.T) {
 func TestPreviewTakesSoManyViewers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		read := 0
-		p := newPreview(func() camera.Source { return pulse{&read} }, func() verify.View { return verify.View{} })
+		p := newPreview()
+		join := func() (*sight, bool) {
+			return p.join(func() camera.Source { return pulse{&read} }, func() verify.View { return verify.View{} })
+		}
 		var all []*sight
 		for range maxViewers {
-			s, ok := p.join()
+			s, ok := join()
 			if !ok {
 				t.Fatal("a viewer was refused")
 			}
 			all = append(all, s)
 		}
-		if _, ok := p.join(); ok {
+		if _, ok := join(); ok {
 			t.Error("one viewer too many")
 		}
 		for _, s := range all {
@@ -93,7 +99,7 @@ func TestPreviewTakesSoManyViewers(t *testing.T) {
 		if read > was+1 {
 			t.Errorf("without viewers the camera was read %d times", read-was)
 		}
-		again, ok := p.join()
+		again, ok := join()
 		if n, _ := watchFor(again, 0, time.Second); !ok || n == 0 {
 			t.Error("nobody can watch any more")
 		}
