@@ -106,40 +106,31 @@ func (s *Steering) turn(now time.Time, stops float64) (Setting, bool) {
 }
 
 // move is the setting with 2^stops times the light: more time first, up to what
-// blurs nobody, then gain, then more time; and back the other way.
+// blurs nobody, then gain, then more time; less in the same order.
 func (s *Steering) move(stops float64) Setting {
 	to := Setting{Time: s.At.Time, Gain: s.At.Gain}
-	span := float64(s.Gain.Most - s.Gain.Least)
-	expose := func(most float64) { // moves what it can into the time
+	expose := func(limit float64) { // by the time, not beyond limit
 		if s.Time.empty() {
 			return
 		}
 		was := max(float64(to.Time), 1)
-		to.Time = s.Time.clamp(min(max(was, most), was*math.Exp2(stops)))
+		if stops > 0 {
+			to.Time = s.Time.clamp(min(was*math.Exp2(stops), max(was, limit)))
+		} else {
+			to.Time = s.Time.clamp(max(was*math.Exp2(stops), min(was, limit)))
+		}
 		stops -= math.Log2(max(float64(to.Time), 1) / was)
 	}
-	amplify := func() {
-		if s.Gain.empty() {
-			return
-		}
+	end := 0.0
+	if stops > 0 {
+		end = math.Inf(1)
+	}
+	expose(longest)
+	if span := float64(s.Gain.Most - s.Gain.Least); !s.Gain.empty() {
 		was := float64(to.Gain)
 		to.Gain = s.Gain.clamp(was + stops/gainStops*span)
 		stops -= (float64(to.Gain) - was) / span * gainStops
 	}
-	if stops < 0 {
-		if to.Time > longest {
-			short := stops
-			stops = max(stops, -math.Log2(float64(to.Time)/longest))
-			done := stops
-			expose(math.Inf(1))
-			stops = short - done
-		}
-		amplify()
-		expose(math.Inf(1))
-		return to
-	}
-	expose(longest)
-	amplify()
-	expose(math.Inf(1))
+	expose(end)
 	return to
 }
