@@ -1,6 +1,7 @@
 // Package camera turns a URL into a stream of frames.
 //
 //	v4l2:/dev/video0?size=1280x720&format=mjpg&fps=30   a webcam (driver of camera/v4l2)
+//	rtsp://10.0.0.7/stream1, http://10.0.0.7/video      a camera on the network (driver of camera/ipcam)
 //	file:door.jpg, file:clip.mjpeg, file:clip.y4m       a picture or clip in a loop (?fps=N)
 //	dir:pictures?fps=2                                  the pictures of a folder in order, in a loop
 //	demo:                                               whatever demo driver the caller hands in
@@ -18,7 +19,8 @@
 // of Open. [Share] lets several readers have the same frames.
 //
 // A driver says what it could not do of what was asked in [State.Notes]: a
-// parameter is never ignored in silence.
+// parameter is never ignored in silence. [State.Health] is how the picture is
+// doing: a camera that is covered or frozen delivers, and is an alarm.
 //
 // Frames stay in Y'CbCr as the device gave them (no conversion of range or
 // matrix), because that is what the engine reads. The newest frame wins:
@@ -26,7 +28,7 @@
 //
 // The package knows no device itself: drivers are handed in by scheme, so that
 // a program decides what it can open (a production box has no demo driver). It
-// does not find faces, record, or speak to network cameras.
+// neither finds faces nor records.
 package camera
 
 import (

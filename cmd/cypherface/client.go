@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/engine/tflite"
 	"github.com/cypherface/edge/internal/api"
 	"github.com/cypherface/edge/internal/audit"
@@ -235,17 +236,21 @@ const (
 )
 
 // look is call about what the camera sees. It waits until somebody stands there
-// and the picture is good enough.
+// and the picture is good enough, and says what the person could do.
 func (c *client) look(ctx context.Context, t *terminal, path string, out any) error {
-	for begin, told := time.Now(), false; ; {
+	for begin, told := time.Now(), ""; ; {
 		err := c.call(ctx, "POST", path, map[string]string{"source": "camera"}, out)
 		var r *refused
 		if !errors.As(err, &r) || !r.picture() || time.Since(begin) > cameraWait {
 			return err
 		}
-		if !told {
-			fmt.Fprintln(t.err, "waiting for somebody before the camera …")
-			told = true
+		ask := engine.Reason(r.Details[0].Issue).Hint()
+		if ask == "" && told == "" {
+			ask = "waiting for somebody before the camera …"
+		}
+		if ask != "" && ask != told {
+			fmt.Fprintln(t.err, ask)
+			told = ask
 		}
 		select {
 		case <-ctx.Done():
