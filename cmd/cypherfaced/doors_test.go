@@ -4,6 +4,7 @@ import (
 	"context"
 	"image"
 	"image/jpeg"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -254,5 +255,33 @@ func TestConditionOfACamera(t *testing.T) {
 		if word, outcome := condition(tt.state); word != tt.word || outcome != tt.outcome {
 			t.Errorf("%+v: %q %q", tt.state, word, outcome)
 		}
+	}
+}
+
+// An environment that is made while the box runs has its camera for its own
+// merchant.
+func TestTheCameraOfAnEnvironmentMadeLater(t *testing.T) {
+	needNetworks(t)
+	pictures := t.TempDir()
+	raw, err := os.ReadFile(mate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(pictures, "a.png"), raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, shortDir(t), "--camera", "none:", "--production-camera", "dir:"+pictures+"?fps=5").production()
+	req, err := http.NewRequest("GET", p.url+"/camera/snapshot", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+p.boot.APIKey)
+	resp, err := p.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := jpeg.Decode(resp.Body); err != nil || resp.StatusCode != 200 {
+		t.Errorf("snapshot: status %d, %v", resp.StatusCode, err)
 	}
 }

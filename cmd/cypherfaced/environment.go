@@ -146,6 +146,9 @@ func (e *environment) close() (err error) {
 // Requests that are under way then may go on for the drain time; base lives on
 // for them.
 func (e *environment) serve(g *errgroup.Group, live, base context.Context) {
+	if e.eyes != nil { // a new environment has its merchant since
+		e.eyes.merchant = e.merchant
+	}
 	if e.certs == nil && !local(e.listen) {
 		e.log.Warn("the API listens on the network without TLS: keys and pictures cross it readable", "address", e.listen)
 	}
