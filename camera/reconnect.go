@@ -44,7 +44,7 @@ type State struct {
 	Frames  uint64    // handed out
 	Dropped uint64    // see Frame.Dropped
 	Notes   []string  // what the device cannot do of what the URL asks
-	Health  Health    // of the picture; zero for files and the demo, which are what they are
+	Health  Health    // of the picture; but for Rate zero for files and the demo, which are what they are
 }
 
 // Trouble says what is wrong with the camera and what to do, "" where it is well.
@@ -255,10 +255,12 @@ func (c *Camera) deliver(f Frame) Frame {
 
 // measure looks at the health of the whole picture, and tells when it changed.
 func (c *Camera) measure(f Frame) {
-	if !c.metered {
-		return
+	changed := false
+	if c.metered {
+		changed = c.meter.see(f.Time, f.Image)
+	} else {
+		c.meter.count(f.Time)
 	}
-	changed := c.meter.see(f.Time, f.Image)
 	c.mu.Lock()
 	c.state.Health = c.meter.health
 	now := c.state

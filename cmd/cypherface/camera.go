@@ -152,7 +152,7 @@ func (f *cameraFlags) running() *client {
 
 func healthLine(h camera.Health) string {
 	if h.Picture == "" {
-		return "picture not known yet"
+		return fmt.Sprintf("%.1f frames/s, picture not known yet", h.Rate)
 	}
 	s := fmt.Sprintf("picture %s, %.1f frames/s, brightness %.2f, sharpness %.2f, noise %.1f", h.Picture, h.Rate, h.Brightness, h.Sharpness, h.Noise)
 	if h.Night {
@@ -216,9 +216,7 @@ func (f *cameraFlags) probe(ctx context.Context, t *terminal, words []string, as
 func (r probeReport) print(w io.Writer, seconds float64) {
 	fmt.Fprintf(w, "%s\n%s: %d frames of %d×%d in %.0f s, %d dropped, the first after %.2f s\n",
 		r.Device, r.Status, r.Frames, r.Size.X, r.Size.Y, seconds, r.Dropped, r.First)
-	if r.Health.Picture != "" {
-		fmt.Fprintln(w, healthLine(r.Health))
-	}
+	fmt.Fprintln(w, healthLine(r.Health))
 	for _, n := range r.Notes {
 		fmt.Fprintln(w, "note:", n)
 	}

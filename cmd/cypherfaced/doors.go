@@ -230,8 +230,11 @@ func (m cameraMetrics) Collect(out chan<- prometheus.Metric) {
 		put(prometheus.CounterValue, "faults_total", "Times that the camera was lost or could not be opened.", float64(s.Faults))
 		put(prometheus.GaugeValue, "live", "1 while the camera delivers.", count(s.Status == "live"))
 		put(prometheus.GaugeValue, "alarm", "1 while the camera is gone, covered or frozen.", count(alarm))
-		put(prometheus.GaugeValue, "night", "1 while the picture is too dark to see by.", count(s.Health.Night))
 		put(prometheus.GaugeValue, "frame_rate", "Frames a second that were used.", s.Health.Rate)
+		if s.Health.Picture == "" { // not known yet, or not looked at
+			continue
+		}
+		put(prometheus.GaugeValue, "night", "1 while the picture is too dark to see by.", count(s.Health.Night))
 		put(prometheus.GaugeValue, "brightness", "Mean luma of the picture, 0 to 1.", s.Health.Brightness)
 		put(prometheus.GaugeValue, "sharpness", "Detail of the picture, 1 for what the camera usually has.", s.Health.Sharpness)
 		put(prometheus.GaugeValue, "structure", "How much there is to see, in levels of 255.", s.Health.Structure)
