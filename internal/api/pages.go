@@ -51,9 +51,9 @@ func (s *Status) warnings() (all []string) {
 		if p := c.Health.Picture; p == "" || p == camera.PictureGood {
 			words = "it gives no picture" // why is for the operator, not for everybody
 		}
-		name := "camera"
-		if c.Door != "" {
-			name += " of door " + string(c.Door)
+		name := "the box's camera"
+		if c.Door != "" { // which one the operator sees
+			name = "a door's camera"
 		}
 		if c.Alarm {
 			name = "ALARM: " + name
