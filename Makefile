@@ -13,7 +13,7 @@ QEMU          := qemu-aarch64-static -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PAT
 export MODEL_SOURCES
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build run test race check cross test-arm64 fuzz leak faults kill bench accuracy install clean
+.PHONY: help setup build run test race check cross test-arm64 fuzz leak faults vm kill bench accuracy install clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1|/' | column -t -s '|'
@@ -63,6 +63,9 @@ faults: setup ## the tables of docs/reliability.md: faults of cameras, each oper
 	@{ $(GO) test -count=1 -v -run 'TestFaults|TestDeviceHealth' ./camera/v4l2 -args -faults; \
 	   $(GO) test -count=1 -v -run TestComesBack ./camera/ipcam; } | sed -n 's/.*go:[0-9]*: |/|/p' | sort
 	$(GO) test -count=1 -v -timeout 30m -run TestFaults ./store/bolt -bolt.faults 0 | grep -E 'runs|FAIL|ok'
+
+vm: ## the V4L2 driver against the kernel's own test webcam, in an emulated arm64 machine (root, apt)
+	scripts/vm
 
 kill: setup ## kill the daemon under load, and writing processes, KILLS (300) times
 	$(GO) test -count=1 -v -timeout 60m -run TestKilledUnderLoad ./cmd/cypherfaced -cypherfaced.kills $(or $(KILLS),300)

@@ -21,7 +21,7 @@ type Device struct {
 	Bus    string   `json:"bus"`              // where it is plugged in
 	Serial string   `json:"serial,omitempty"` // of the USB device, where it has one
 	Links  []string `json:"links,omitempty"`  // its names in /dev/v4l/by-id
-	Modes  []string `json:"modes,omitempty"`  // such as "1280x720 MJPG"
+	Modes  []string `json:"modes,omitempty"`  // that can be used, such as "1280x720 MJPG"
 }
 
 // URL finds the device again whatever number it gets: by what is known of it that
@@ -90,7 +90,10 @@ func identify(path string) (Device, error) {
 	if len(formats) == 0 { // the second node of many webcams: it has data about frames only
 		return d, errors.New("not a capture device: it lists no formats")
 	}
-	for _, f := range slices.Sorted(maps.Keys(formats)) {
+	for _, f := range []webcam.PixelFormat{formatMJPG, formatJPEG, formatYUYV} {
+		if _, has := formats[f]; !has {
+			continue
+		}
 		for _, s := range dev.GetSupportedFrameSizes(f) {
 			d.Modes = append(d.Modes, fmt.Sprintf("%dx%d %s", s.MaxWidth, s.MaxHeight, formatName(f)))
 		}
