@@ -65,8 +65,8 @@ func open(path string, opt Options) (_ *Store, err error) {
 		return nil, err
 	}
 	err = sweep(path)
-	if err == nil && !opt.NoSync {
-		err = rootDurably(filepath.Dir(path))
+	if err == nil && !opt.NoSync { // whoever made the file may have failed to
+		err = syncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		s.db.Close()
@@ -249,6 +249,9 @@ func create(path string, opt Options) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	if err := rootDurably(dir); err != nil {
+		return err
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
@@ -272,17 +275,21 @@ func fill(path string, opt Options) error {
 	return db.Close()
 }
 
-// rootDurably makes the names durable that lead to a store: somebody may have made
-// them whose sync failed, or was cut, and nobody asks for it again. Folders that
-// may not be read were there before.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// rootDurably makes the names durable that lead to a folder: whoever made them may
+// have failed to, or been cut. Folders that may not be read were there before.
 func rootDurably(dir string) error {
 	dir, err := filepath.Abs(dir)
 	for err == nil {
-		f, openErr := os.Open(dir)
-		if openErr == nil {
-			err = errors.Join(f.Sync(), f.Close())
-		} else if !errors.Is(openErr, fs.ErrPermission) {
-			err = openErr
+		if err = syncDir(dir); errors.Is(err, fs.ErrPermission) {
+			err = nil
 		}
 		if dir == filepath.Dir(dir) {
 			break
