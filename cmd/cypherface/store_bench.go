@@ -47,13 +47,12 @@ The folder should be on the disk that is meant: --dir.
 
 // storeBench is the answer of store bench.
 type storeBench struct {
-	CPUs     int             `json:"cpus"`
-	Puts     int             `json:"puts"`  // of one change
-	Bytes    int             `json:"bytes"` // keys and values of these
-	Changes  []benchedWriter `json:"changes"`
-	Ratio    map[int]float64 `json:"ratio_to_bbolt"` // by writers
-	AtSize   *benchedSize    `json:"at_size,omitempty"`
-	Duration time.Duration   `json:"-"`
+	CPUs    int             `json:"cpus"`
+	Puts    int             `json:"puts"`  // of one change
+	Bytes   int             `json:"bytes"` // keys and values of these
+	Changes []benchedWriter `json:"changes"`
+	Ratio   map[int]float64 `json:"ratio_to_bbolt"` // by writers
+	AtSize  *benchedSize    `json:"at_size,omitempty"`
 }
 
 type benchedWriter struct {

@@ -170,3 +170,23 @@ func TestTheWayOutOfDamage(t *testing.T) {
 		}
 	}
 }
+
+// TestStoreBench: it measures, and leaves nothing.
+func TestStoreBench(t *testing.T) {
+	dir := t.TempDir()
+	var r storeBench
+	if err := json.Unmarshal([]byte(mustCLI(t, "store", "bench", "--dir", dir, "--time", "400ms", "--json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Ratio) != 3 || r.Ratio[1] <= 0 || r.Ratio[64] <= 0 || r.Puts != 5 {
+		t.Errorf("%+v", r)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+	for _, args := range [][]string{{"store", "bench", "x"}, {"store", "bench", "--people", "-1"}, {"store", "bench", "--dir", dir + "/none"}} {
+		if _, _, code := cli(t, nil, args...); code != 2 {
+			t.Errorf("%v: code %d, want 2", args, code)
+		}
+	}
+}
