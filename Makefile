@@ -62,14 +62,14 @@ leak: setup ## 10,000 loads and 100,000 inferences under the eye of RSS
 faults: setup ## the tables of docs/reliability.md: faults of cameras, each operation of the disk (root, FUSE)
 	@{ $(GO) test -count=1 -v -run 'TestFaults|TestDeviceHealth' ./camera/v4l2 -args -faults; \
 	   $(GO) test -count=1 -v -run TestComesBack ./camera/ipcam; } | sed -n 's/.*go:[0-9]*: |/|/p' | sort
-	$(GO) test -count=1 -v -timeout 30m -run TestFaults ./store/bolt -bolt.faults 0 | grep -E 'runs|FAIL|ok'
+	$(GO) test -count=1 -v -timeout 30m -run TestFaults ./store/bolt -bolt.faults 0
 
 vm: ## the V4L2 driver against the kernel's own test webcam, in an emulated arm64 machine (root, apt)
 	scripts/vm
 
 kill: setup ## kill the daemon under load, and writing processes, KILLS (300) times
 	$(GO) test -count=1 -v -timeout 60m -run TestKilledUnderLoad ./cmd/cypherfaced -cypherfaced.kills $(or $(KILLS),300)
-	$(GO) test -count=1 -v -timeout 60m -run TestKilled ./store/bolt -bolt.kills $(or $(KILLS),300) | grep -E 'kills|FAIL|ok'
+	$(GO) test -count=1 -v -timeout 60m -run TestKilled ./store/bolt -bolt.kills $(or $(KILLS),300)
 
 size: setup ## the audit log with EVENTS (10,000,000) events: what listing, proving, verifying cost
 	$(GO) test -run TestSize -count=1 -v -timeout 120m ./internal/audit -args -audit.size $(or $(EVENTS),10000000)
