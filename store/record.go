@@ -57,18 +57,14 @@ func Put[T any, ID ~string, P Record[T, ID]](tx *Tx, rec P) error {
 		return err
 	}
 	var old T
-	before, err := tx.loadRaw(k, id)
-	switch {
-	case isNotFound(err):
-		before = nil
-	case err != nil:
-		return err
-	default:
-		if err := decode(before, P(&old)); err != nil {
-			return fmt.Errorf("decode %s %q: %w", k, id, err)
+	if !tx.last.is(k, id) {
+		if err := tx.load(k, id, P(&old)); isNotFound(err) {
+			tx.last = loaded{}
+		} else if err != nil {
+			return err
 		}
 	}
-	return tx.put(id, rec, P(&old), before)
+	return tx.put(id, rec, tx.last)
 }
 
 func valid(id string, rec value) error {
@@ -79,43 +75,41 @@ func valid(id string, rec value) error {
 	return nil
 }
 
-// put replaces old, whose value is before, by rec; before is nil for a new one.
-func (tx *Tx) put(id string, rec, old value, before []byte) error {
+// put replaces old by rec; there is none of a new one.
+func (tx *Tx) put(id string, rec value, old loaded) error {
 	m, given := rec.meta(), *rec.meta()
-	next := Meta{Rev: old.meta().Rev + 1, Created: old.meta().Created, Updated: tx.now}
+	next := Meta{Rev: old.meta.Rev + 1, Created: old.meta.Created, Updated: tx.now}
 	switch {
-	case before != nil && given.Rev == 0:
+	case old.plain != nil && given.Rev == 0:
 		return &ConflictError{Kind: rec.kind(), Field: "id", Existing: id}
-	case given.Rev != old.meta().Rev:
+	case given.Rev != old.meta.Rev:
 		return fmt.Errorf("put %s %s: %w", rec.kind(), id, ErrStale)
-	case before == nil:
+	case old.plain == nil:
 		next.Created = tx.now
-	case rec.spec().merchant != old.spec().merchant:
+	case rec.spec().merchant != old.spec.merchant:
 		return fmt.Errorf("put %s %s: %w: it belongs to another merchant", rec.kind(), id, ErrInvalid)
 	}
 	*m = next
-	err := tx.replace(id, rec, old, before)
+	err := tx.replace(id, rec, old)
 	if err != nil {
 		*m = given // rec stays as the caller had it
 	}
 	return err
 }
 
-func (tx *Tx) replace(id string, rec, old value, before []byte) error {
+func (tx *Tx) replace(id string, rec value, old loaded) error {
 	s, k := rec.spec(), rec.kind()
 	plain, err := encode(rec)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", k, err)
 	}
-	var gone []entry
 	change := Change{Kind: k, ID: id, Op: OpPut, Rev: rec.meta().Rev}
-	if before != nil {
-		gone = old.spec().entries
-		if change.Fields, err = changedFields(before, plain); err != nil {
+	if old.plain != nil {
+		if change.Fields, err = changedFields(old.plain, plain); err != nil {
 			return err
 		}
 	}
-	moved := before == nil || !slices.EqualFunc(gone, s.entries, sameEntry)
+	moved := old.plain == nil || !slices.EqualFunc(old.spec.entries, s.entries, sameEntry)
 	if moved {
 		if err := tx.free(k, id, s.entries); err != nil {
 			return err
@@ -126,7 +120,7 @@ func (tx *Tx) replace(id string, rec, old value, before []byte) error {
 			return err
 		}
 		if moved {
-			if err := tx.reindex(id, gone, s.entries); err != nil {
+			if err := tx.reindex(id, old.spec.entries, s.entries); err != nil {
 				return err
 			}
 		}
@@ -168,6 +162,7 @@ func (tx *Tx) remove(id string, rec value) error {
 		return err
 	}
 	s, k := rec.spec(), rec.kind()
+	tx.last = loaded{}
 	return tx.whole(func() error {
 		if err := kv.Delete(recordBucket(k), []byte(id)); err != nil {
 			return err

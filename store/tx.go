@@ -16,6 +16,7 @@ type Tx struct {
 	tree   Tree   // of the journal; valid once events is not empty
 	events []Event
 	erased []PersonTag
+	last   loaded
 	half   error // why a change was left half done: the transaction must fail
 }
 
@@ -114,11 +115,27 @@ func (tx *Tx) load(k Kind, id string, rec any) error {
 	if err := decode(plain, rec); err != nil {
 		return fmt.Errorf("decode %s %q: %w", k, id, err)
 	}
+	if v, ok := rec.(value); ok && tx.cause != nil {
+		tx.last = loaded{k, id, plain, v.spec(), *v.meta()}
+	}
 	return nil
 }
 
+// loaded is the record that a transaction has read last, as it lies in the store:
+// who reads one mostly puts it next. The zero loaded is none.
+type loaded struct {
+	kind  Kind
+	id    string
+	plain []byte
+	spec  spec
+	meta  Meta
+}
+
+func (l *loaded) is(k Kind, id string) bool { return l.plain != nil && l.kind == k && l.id == id }
+
 // save seals a value and puts it.
 func (tx *Tx) save(at Place, plain []byte) error {
+	tx.last = loaded{}
 	kv, err := tx.writable()
 	if err != nil {
 		return err
