@@ -18,6 +18,13 @@ export MODEL_SOURCES
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1|/' | column -t -s '|'
 
+.PHONY: negative load
+negative: setup ## 100,000 bad requests made from openapi.yaml: no 5xx
+	$(GO) test -run TestNegative -count=1 -v -timeout 60m ./internal/api -args -negative 100000 -negative-seed $(or $(SEED),1)
+
+load: setup ## requests a second and latency of the API beside the bare engine
+	$(GO) test -run TestLoad -count=1 -v -timeout 30m ./cmd/cypherfaced -args -load $(or $(LOADFOR),5s)
+
 setup: ## fetch the libraries and networks, install the packs (idempotent)
 	@scripts/setup
 	@$(GO) run ./cmd/cypherface models setup --packs $(PACKS)

@@ -28,6 +28,9 @@ import (
 	"fmt"
 )
 
+// ErrNetwork says that what runs a network failed, as an accelerator that is gone.
+var ErrNetwork = errors.New("the network failed")
+
 // Model is one network with one float32 input, safe for concurrent use.
 type Model interface {
 	// Input is the shape of the input tensor: 1, height, width, channels.

@@ -73,6 +73,7 @@ var kinds = map[Kind]func() value{
 	KindImage:    func() value { return &Image{} },
 	KindReview:   func() value { return &Review{} },
 	KindSession:  func() value { return &Session{} },
+	KindRetired:  func() value { return &Retired{} },
 	KindPeriod:   func() value { return &Period{} },
 }
 

@@ -23,6 +23,7 @@ type (
 	SessionID  string // UUID version 4
 	TicketID   string // UUID version 4
 	DeviceID   string // UUID version 4
+	TokenID    string // UUID version 4; the jti of a token
 	TemplateID string // PERSON.SPACE, see NewTemplateID
 	ImageID    string // the imageKey of the API
 	SecretName string // a fixed word of the program
@@ -36,7 +37,7 @@ type ObjectID interface {
 
 // UUID holds the ids that are random UUIDs (version 4, RFC 9562).
 type UUID interface {
-	KeyID | SessionID | TicketID | DeviceID
+	KeyID | SessionID | TicketID | DeviceID | TokenID
 }
 
 // NewID makes an id of object id form.

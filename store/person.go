@@ -104,6 +104,7 @@ type Purpose string
 const (
 	PurposeSource Purpose = "upload" // the image that enrols
 	PurposeTarget Purpose = "match"  // the image to compare with the template
+	PurposeFrame  Purpose = "frame"  // a frame of a liveness session
 )
 
 // Ticket is the right to upload one image once.

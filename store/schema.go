@@ -20,6 +20,7 @@ const (
 	KindReview   Kind = "review"
 	KindSession  Kind = "session"
 	KindEvent    Kind = "event"
+	KindRetired  Kind = "retired"
 	KindPeriod   Kind = "period"
 )
 
@@ -50,6 +51,7 @@ var (
 	ReviewsByMerchant  = Index[Review]{name: "reviews-merchant"}                      // merchant, "open" or "settled", created
 	ReviewsByPerson    = Index[Review]{name: "reviews-person"}                        // person
 	SessionsByExpiry   = Index[Session]{name: "sessions-expiry"}                      // expires
+	RetiredByExpiry    = Index[Retired]{name: "retired-expiry"}                       // expires
 	SessionsByPerson   = Index[Session]{name: "sessions-person"}                      // person, created
 	EventsByMerchant   = Index[Event]{name: "events-merchant"}                        // merchant, kind, time
 	EventsByPerson     = Index[Event]{name: "events-person"}                          // person, time

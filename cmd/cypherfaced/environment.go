@@ -56,6 +56,12 @@ type environment struct {
 	closers   []func() error // of its parts, in the order of their opening
 }
 
+// How many connections an environment has at a time, and from one address.
+const (
+	maxConns     = 1024
+	maxConnsEach = 128
+)
+
 // present reports whether an environment was ever made. The sandbox always is.
 func (b *box) present(env store.Environment) bool {
 	_, err := os.Stat(bolt.Path(b.data, env))
@@ -92,6 +98,7 @@ func (b *box) openEnvironment(ctx context.Context, env store.Environment) (_ *en
 		return nil, err
 	}
 	e.closers = append(e.closers, func() error { e.listener.Close(); return nil }) // its server may have done so
+	e.listener = web.Crowded(e.listener, maxConns, maxConnsEach)
 	if e.clock, err = newClock(ctx, st); err != nil {
 		return nil, err
 	}
@@ -176,7 +183,7 @@ func (e *environment) apiConfig() api.Config {
 		Store: e.store, Authority: e.authority, Verifier: e.service, Detector: e.engine, Audit: e.audit,
 		Version: version(), Status: e.status, Log: e.log,
 		Metrics: e.registerer(), Gather: prometheus.Gatherers{e.box.metrics, e.metrics},
-		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now, Backup: e.backup, Storage: e.keeper, Cameras: e.cameras,
+		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now, Limits: e.callLimits(), Backup: e.backup, Storage: e.keeper, Cameras: e.cameras,
 	}
 	if e.eyes != nil {
 		c.Camera = e.eyes
@@ -187,6 +194,18 @@ func (e *environment) apiConfig() api.Config {
 // backup makes a backup of the environment.
 func (e *environment) backup(ctx context.Context, by store.Actor, sameBox bool) (*backup.Backup, error) {
 	return backup.New(ctx, e.store, backup.Source{Dir: e.data, Actor: by, SameBox: sameBox, Program: version()})
+}
+
+// failureRate is how many refused credentials a second an address has in the long
+// run, where there are limits at all.
+const failureRate = 0.2
+
+func (e *environment) callLimits() api.Limits {
+	l := e.limits
+	if l.Address > 0 {
+		l.Failures = failureRate
+	}
+	return l
 }
 
 // registerer labels what an environment counts with its name.

@@ -48,15 +48,15 @@ func (d *daemonRun) production() *daemonRun {
 	var first api.FirstKey
 	d.control("POST", "box", "/control/environments/production", 201, &first)
 	p := *d
-	p.http = trusting(d.t, d.dir)
+	p.http = trusting(d.t, d.dir, "production")
 	p.url, p.boot = first.URL, bootstrapFile{URL: first.URL, MerchantID: first.MerchantID, APIKey: first.APIKey}
 	return &p
 }
 
-// trusting is a client that knows production's own certificate.
-func trusting(t *testing.T, dir string) http.Client {
+// trusting is a client that knows the own certificate of an environment.
+func trusting(t *testing.T, dir, env string) http.Client {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join(dir, "production", "tls", "tls.crt"))
+	raw, err := os.ReadFile(filepath.Join(dir, env, "tls", "tls.crt"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,4 +173,30 @@ func TestAnEnvironmentThatWasCut(t *testing.T) {
 	}
 	p := d.production()
 	p.call("GET", "/users/", "", 200)
+}
+
+// The sandbox too can show a certificate, its own or that of somebody else.
+func TestTheSandboxWithTLS(t *testing.T) {
+	dir := shortDir(t)
+	d := start(t, dir, "--camera", "none:", "--tls", "own")
+	d.http = trusting(t, dir, "sandbox")
+	if !strings.HasPrefix(d.url, "https://") || d.boot.URL != d.url || !strings.Contains(d.out.String(), "SHA-256") {
+		t.Errorf("at %s, bootstrap %s, printed:\n%s", d.url, d.boot.URL, d.out)
+	}
+	d.enrol("ada", mate) // by a link that is https too
+	if err := d.end(); err != nil {
+		t.Fatal(err)
+	}
+	own := filepath.Join(dir, "sandbox", "tls")
+	files := start(t, dir, "--camera", "none:", "--tls", "files:"+filepath.Join(own, "tls.crt")+","+filepath.Join(own, "tls.key"))
+	files.http = d.http
+	files.call("GET", "/users/", "", 200)
+	resp, err := files.http.Get(files.url + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.Header.Get("Strict-Transport-Security") == "" {
+		t.Error("browsers are not told to come by TLS")
+	}
 }

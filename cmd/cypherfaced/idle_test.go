@@ -149,7 +149,7 @@ func TestMemoryOfAnIdleBoxWithTenThousandPeople(t *testing.T) {
 // startChild runs a daemon in a process of its own.
 func startChild(t *testing.T, args ...string) (cmd *exec.Cmd, url string) {
 	t.Helper()
-	cmd = exec.Command(os.Args[0], append([]string{childWord, "--listen", "127.0.0.1:0", "--packs", packs}, args...)...)
+	cmd = exec.Command(os.Args[0], append([]string{childWord, "--listen", "127.0.0.1:0", "--packs", packs, "--rate-key", "0", "--rate-address", "0"}, args...)...)
 	logs, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

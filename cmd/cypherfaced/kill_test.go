@@ -36,7 +36,7 @@ const daemonEnv = "CYPHERFACED_TEST_DAEMON"
 // acknowledged is found, nothing that was erased, and no half of anything.
 func TestKilledUnderLoad(t *testing.T) {
 	if dir := os.Getenv(daemonEnv); dir != "" {
-		err := run(context.Background(), []string{"--data", dir, "--listen", "127.0.0.1:0", "--packs", packs, "--camera", "none:"}, func(string) string { return "" }, os.Stdout, os.Stderr)
+		err := run(context.Background(), []string{"--data", dir, "--listen", "127.0.0.1:0", "--packs", packs, "--rate-key", "0", "--rate-address", "0", "--camera", "none:"}, func(string) string { return "" }, os.Stdout, os.Stderr)
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

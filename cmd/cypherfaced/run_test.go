@@ -87,7 +87,7 @@ func start(t *testing.T, dir string, args ...string) *daemonRun {
 	needNetworks(t)
 	ctx, stop := context.WithCancel(t.Context())
 	d := &daemonRun{t: t, dir: dir, stop: stop, done: make(chan error, 1), out: &syncBuffer{}, log: &syncBuffer{}}
-	args = append([]string{"--data", dir, "--listen", "127.0.0.1:0", "--production-listen", "127.0.0.1:0", "--packs", packs}, args...)
+	args = append([]string{"--data", dir, "--listen", "127.0.0.1:0", "--production-listen", "127.0.0.1:0", "--packs", packs, "--rate-key", "0", "--rate-address", "0"}, args...)
 	go func() { d.done <- run(ctx, args, func(string) string { return "" }, d.out, d.log) }()
 	t.Cleanup(func() { d.end() })
 	ready := regexp.MustCompile(`msg=ready url=(\S+)`)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cypherface/edge/internal/api"
 	"github.com/cypherface/edge/internal/web"
 	"github.com/cypherface/edge/store"
 	"github.com/cypherface/edge/store/seal"
@@ -33,6 +34,7 @@ type settings struct {
 	auditDays  int
 	copies     int
 	uploadLife time.Duration
+	limits     api.Limits
 	drain      time.Duration
 	logLevel   slog.Level
 }
@@ -73,6 +75,8 @@ func (s *settings) flags() *flag.FlagSet {
 	fs.IntVar(&s.auditDays, "audit-days", 365, "how many `days` the audit log reaches back; 0: for ever")
 	fs.IntVar(&s.copies, "copies", 3, "how many daily copies of each store are kept in the data folder; 0: none")
 	fs.DurationVar(&s.uploadLife, "upload-life", 4800*time.Second, "how long an upload link is good for")
+	fs.Float64Var(&s.limits.Key, "rate-key", 50, "requests a `second` with one API key in the long run, twice as many at once; 0: without limit")
+	fs.Float64Var(&s.limits.Address, "rate-address", 100, "requests a `second` from one address; 0: without limit")
 	fs.DurationVar(&s.drain, "drain", 10*time.Second, "how long requests may go on after the signal to stop")
 	fs.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
 	return fs
@@ -175,6 +179,9 @@ func (s *settings) check() error {
 	}
 	if s.uploadLife < time.Second || s.uploadLife > 24*time.Hour {
 		return fmt.Errorf("check settings: upload-life: %v is not between 1s and 24h", s.uploadLife)
+	}
+	if !(s.limits.Key >= 0 && s.limits.Key < 1e6) || !(s.limits.Address >= 0 && s.limits.Address < 1e6) {
+		return errors.New("check settings: rate-key and rate-address are between 0 and 1000000")
 	}
 	if s.drain < 0 || s.drain > 5*time.Minute {
 		return fmt.Errorf("check settings: drain: %v is not between 0s and 5m", s.drain)

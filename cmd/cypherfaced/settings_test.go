@@ -78,6 +78,10 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		{"camera with a password", func() []string { return []string{"--camera", "rtsp://admin:geheim@10.0.0.1/live"} }, "cypherface camera login 10.0.0.1"},
 		{"bad URL", func() []string { return []string{"--url", "box.example"} }, "http://"},
 		{"URL with a path", func() []string { return []string{"--url", "http://box/api"} }, "http://"},
+		{"production in the clear", func() []string { return []string{"--production-tls", "off"} }, "TLS only"},
+		{"a certificate without its key", func() []string { return []string{"--tls", "files:a.pem"} }, "files:CERT,KEY"},
+		{"no such certificate", func() []string { return []string{"--tls", "mine"} }, "own"},
+		{"a negative rate", func() []string { return []string{"--rate-key", "-1"} }, "rate-key"},
 		{"short life", func() []string { return []string{"--upload-life", "1ms"} }, "upload-life"},
 		{"negative drain", func() []string { return []string{"--drain", "-1s"} }, "drain"},
 		{"missing file", func() []string { return []string{"--config", dir + "/none"} }, "none"},
@@ -140,5 +144,29 @@ func write(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A setting for a certificate is one of those that there are, or is refused.
+func FuzzCertificateSetting(f *testing.F) {
+	for _, s := range []string{"auto", "off", "own", "files:a,b", "acme:a.example,b.example", "acme:", "own:", "files:a,b,c", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, setting string) {
+		p := place{listen: "127.0.0.1:1", tls: setting}
+		kind, err := p.certificate()
+		known := map[string]bool{"off": len(kind.args) == 0, "own": len(kind.args) == 0, "files": len(kind.args) == 2, "acme": len(kind.args) > 0}
+		if err == nil && !known[kind.word] {
+			t.Errorf("%q became %+v", setting, kind)
+		}
+	})
+}
+
+func TestTheSandboxIsPlainOnLoopbackOnly(t *testing.T) {
+	for listen, want := range map[string]string{"127.0.0.1:1": "off", "localhost:1": "off", "[::1]:1": "off", "0.0.0.0:1": "own", ":1": "own", "192.0.2.7:1": "own"} {
+		p := place{listen: listen, tls: "auto"}
+		if kind, err := p.certificate(); err != nil || kind.word != want {
+			t.Errorf("%s: %+v, %v, want %s", listen, kind, err, want)
+		}
 	}
 }

@@ -87,7 +87,7 @@ func (m *Model) Run(ctx context.Context, fill func(in []float32), read func(out 
 	defer m.put(i)
 	fill(i.in)
 	if status := i.it.Invoke(); status != tflite.OK {
-		return fmt.Errorf("invoke network: TensorFlow Lite answers %v", status)
+		return fmt.Errorf("invoke network: %w: TensorFlow Lite answers %v", engine.ErrNetwork, status)
 	}
 	read(i.out)
 	return nil

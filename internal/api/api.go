@@ -15,7 +15,7 @@
 // but the engine, and listen on two addresses, so that a client changes only its
 // base URL.
 //
-// Accounts and mail, liveness sessions, doors, rate limits and TLS are not here.
+// Accounts and mail, doors and TLS are not here.
 package api
 
 import (
@@ -24,6 +24,7 @@ import (
 	"image"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,6 +44,7 @@ type verifier interface {
 	Enrol(context.Context, verify.EnrolRequest) (verify.Enrolment, error)
 	Verify(context.Context, verify.VerifyRequest) (verify.Result, error)
 	Identify(context.Context, verify.IdentifyRequest) (verify.Identification, error)
+	Live(context.Context, verify.LiveRequest) (verify.LiveResult, error)
 }
 
 // detector is what the API wants of engine.Engine.
@@ -80,6 +82,17 @@ type Config struct {
 	BaseURL    string
 	UploadLife time.Duration // of an upload link; 0 means 4800 s
 	Clock      func() time.Time
+	Limits     Limits
+}
+
+// Limits bound what the network may ask of the API, in calls a second in the long
+// run and twice as many at once; 0 bounds nothing. The control socket has none.
+type Limits struct {
+	Key     float64 // with one API key, its tokens counted in
+	Address float64 // from one address
+	// Failures are credentials that are refused, from one address or, at
+	// /access-token/, for one merchant.
+	Failures float64
 }
 
 // Status is how a box is, without anything personal.
@@ -116,6 +129,8 @@ type API struct {
 
 	watching watching
 
+	keys, addresses, failures *web.Limiter
+
 	backingUp sync.Mutex // one at a time
 }
 
@@ -135,6 +150,9 @@ func New(c Config) (*API, error) {
 		c.Metrics, c.Gather = r, r
 	}
 	a := &API{Config: c, store: c.Store, info: c.Store.Info(), now: c.Clock, feed: events.NewFeed[notice](), jobs: newStorageJobs(c.Storage)}
+	limiter := func(rate float64) *web.Limiter { return web.NewLimiter(rate, int(2*rate), a.now) }
+	a.keys, a.addresses = limiter(c.Limits.Key), limiter(c.Limits.Address)
+	a.failures = web.NewLimiter(c.Limits.Failures, failuresAtOnce, a.now)
 	var err error
 	if a.seen, err = newObserver(c.Metrics); err != nil {
 		return nil, err
@@ -165,17 +183,33 @@ type operation struct {
 func operations() []operation {
 	return []operation{
 		{"POST", "/access-token", "", (*API).accessToken},
+		{"POST", "/refresh-token", "", (*API).refreshToken}, // the token may have expired
+		{"POST", "/merchant-api-key", auth.Keys, (*API).createKey},
+		{"GET", "/merchant-api-key", auth.Keys, (*API).listKeys},
+		{"DELETE", "/merchant-api-key/{keyId}", auth.Keys, (*API).revokeKey},
 		{"POST", "/register", auth.UsersWrite, (*API).register},
 		{"POST", "/user/register", auth.UsersWrite, (*API).register},
 		{"GET", "/users", auth.UsersRead, (*API).listUsers},
 		{"GET", "/users/{userId}", auth.UsersRead, (*API).showUser},
 		{"PUT", "/users/{userId}", auth.UsersWrite, (*API).changeUser},
 		{"DELETE", "/users/{userId}", auth.UsersWrite, (*API).deleteUser},
+		{"GET", "/users/{userId}/export", auth.UsersExport, (*API).exportUser},
+		{"GET", "/image/{userId}", auth.ImagesRead, (*API).showImage},
+		{"DELETE", "/image/{userId}", auth.Enrol, (*API).deleteImage},
 		{"POST", "/upload/generate-url", auth.Match, (*API).generateURL},
 		{"PUT", "/upload/{ticket}", "", (*API).upload},
 		{"POST", "/upload/{ticket}", "", (*API).upload},
 		{"POST", "/face/match", auth.Match, (*API).match},
 		{"POST", "/face-match", auth.Match, (*API).match},
+		{"POST", "/face-scan", auth.Match, (*API).scan},
+		{"POST", "/start-liveness-session", auth.Match, (*API).startLiveness},
+		{"POST", "/face-liveness/start", auth.Match, (*API).startLiveness},
+		{"POST", "/upload-frame", auth.Match, (*API).uploadFrame},
+		{"POST", "/match-liveness-face", auth.Match, (*API).matchLiveness},
+		{"POST", "/check-liveness", auth.Match, (*API).checkLiveness},
+		{"GET", "/face-liveness/{sessionId}", auth.Match, (*API).showSession},
+		{"GET", "/verifications", auth.Verifications, (*API).listVerifications},
+		{"POST", "/capture", auth.Capture, (*API).capture},
 		{"POST", "/face/detect", auth.Detect, (*API).detect},
 		{"POST", "/face-detection", auth.Detect, (*API).detect},
 		{"POST", "/identify", auth.Identify, (*API).identify},
@@ -187,22 +221,59 @@ func operations() []operation {
 		{"GET", "/version", "", (*API).version},
 		{"GET", "/metrics", "", (*API).metrics},
 		{"GET", "/openapi.yaml", "", (*API).contract},
+		{"GET", "/docs", "", (*API).docs},
 		{"GET", "/{$}", "", (*API).landing},
 	}
 }
 
-// Public is the server for the network, where credentials decide.
+// Takes says which permission each operation of the public server takes, by method
+// and path; "" for those that anybody may call.
+func (a *API) Takes() map[string]auth.Permission {
+	takes := map[string]auth.Permission{}
+	for _, op := range operations() {
+		takes[op.method+" "+strings.TrimSuffix(op.path, "{$}")] = op.takes
+	}
+	takes["GET /events"], takes["GET /camera/stream"] = auth.EventsRead, auth.CameraView // asked for by their handlers
+	return takes
+}
+
+// failuresAtOnce is how many credentials may be refused in a row.
+const failuresAtOnce = 20
+
+// Public is the server for the network, where credentials decide and limits hold.
 func (a *API) Public() *web.Server {
-	return a.server(operations(), func(r *http.Request) (auth.Principal, error) {
-		return a.Authority.Authenticate(r.Context(), r.Header.Values("Authorization"))
+	s := a.server(operations(), func(w http.ResponseWriter, r *http.Request) (auth.Principal, error) {
+		p, err := a.Authority.Authenticate(r.Context(), r.Header.Values("Authorization"))
+		if err != nil {
+			return p, a.failed(w, web.Address(r), err)
+		}
+		return p, a.keys.Take(w, p.Actor.ID)
 	})
+	s.Admit = func(w http.ResponseWriter, r *http.Request) error { return a.addresses.Take(w, web.Address(r)) }
+	return s
+}
+
+// failed counts a credential that was refused, and passes the error on, or that
+// there were too many. Good credentials from the same address work on: keys are
+// too long to be guessed, and a neighbour's mistake should lock nobody out.
+func (a *API) failed(w http.ResponseWriter, name string, err error) error {
+	if errors.Is(err, auth.ErrUnauthorized) {
+		if limit := a.failures.Take(w, name); limit != nil {
+			return limit
+		}
+	}
+	return err
 }
 
 // server makes a server of operations, whose callers identify tells.
-func (a *API) server(ops []operation, identify func(*http.Request) (auth.Principal, error)) *web.Server {
+func (a *API) server(ops []operation, identify func(http.ResponseWriter, *http.Request) (auth.Principal, error)) *web.Server {
 	routes := web.NewRoutes()
 	for _, op := range ops {
 		routes.Handle(op.method, op.path, func(w http.ResponseWriter, r *http.Request) error {
+			// Who cannot take the answer is told so before anything is done.
+			if op.method != "GET" && !web.Accepts(r, "application/json") {
+				return errAccept
+			}
 			c := &call{w: w, r: r, identify: identify}
 			if op.takes != "" {
 				if err := c.authorize(op.takes); err != nil {
@@ -220,12 +291,12 @@ type call struct {
 	auth.Principal // zero until authorize
 	w              http.ResponseWriter
 	r              *http.Request
-	identify       func(*http.Request) (auth.Principal, error)
+	identify       func(http.ResponseWriter, *http.Request) (auth.Principal, error)
 }
 
 // authorize finds out who calls and whether he may.
 func (c *call) authorize(p auth.Permission) (err error) {
-	if c.Principal, err = c.identify(c.r); err != nil {
+	if c.Principal, err = c.identify(c.w, c.r); err != nil {
 		return err
 	}
 	return c.Require(p)
@@ -238,21 +309,24 @@ func (c *call) cause() store.Cause {
 	return store.Cause{Actor: c.Actor, Request: web.RequestID(c.ctx())}
 }
 
+var errAccept = web.Fail(http.StatusNotAcceptable, "answers are application/json")
+
 // reply answers with v as JSON, if the caller can take that.
 func (c *call) reply(status int, v any) error {
 	if !web.Accepts(c.r, "application/json") {
-		return web.Fail(http.StatusNotAcceptable, "answers are application/json")
+		return errAccept
 	}
 	return web.Write(c.w, status, v)
 }
 
-// Sweep removes expired upload links and images until ctx ends.
+// Sweep removes what has expired until ctx ends: upload links, images, liveness
+// sessions, retired tokens.
 func (a *API) Sweep(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
 		if err := a.sweep(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			a.Log.Warn("remove expired uploads", "err", err)
+			a.Log.Warn("remove what has expired", "err", err)
 		}
 		select {
 		case <-ctx.Done():

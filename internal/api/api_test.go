@@ -23,6 +23,7 @@ import (
 
 	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/internal/api"
+	"github.com/cypherface/edge/internal/audit"
 	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/store"
@@ -44,6 +45,7 @@ type box struct {
 	now      time.Time
 	status   api.Status
 	faces    *colours
+	strange  bool // its parts fail as they never do: statuses need not be those of the contract
 }
 
 func newBox(t testing.TB, env store.Environment) *box {
@@ -57,15 +59,20 @@ func newBox(t testing.TB, env store.Environment) *box {
 	if b.auth, err = auth.Open(context.Background(), s, clock); err != nil {
 		t.Fatal(err)
 	}
+	journal, err := audit.Open(context.Background(), audit.Config{Store: s, Dir: filepath.Join(t.TempDir(), "audit"), Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { journal.Close() })
 	b.faces = &colours{store: s, enrolled: map[store.PersonID]color.Color{}}
 	b.API, err = api.New(api.Config{
-		Store: s, Authority: b.auth, Verifier: b.faces, Detector: b.faces, Camera: b.faces,
+		Store: s, Authority: b.auth, Verifier: b.faces, Detector: b.faces, Camera: b.faces, Audit: journal,
 		Version: "test", Status: func() api.Status { return b.status }, Clock: clock,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.merchant, b.apiKey = b.newMerchant("Test", auth.All()...)
+	b.merchant, b.apiKey = b.newMerchant("Test", auth.Scopes()...)
 	ts := httptest.NewServer(b.Public())
 	b.url = ts.URL
 	t.Cleanup(func() {
@@ -155,6 +162,9 @@ func (b *box) send(req *http.Request) answer {
 		b.t.Fatal(err)
 	}
 	a := answer{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
+	if err := theContract(b.t).check(req.Method, req.URL.Path, resp.StatusCode, resp.Header, raw); err != nil && !b.strange {
+		b.t.Errorf("%v\n%s", err, raw)
+	}
 	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") && len(raw) > 0 {
 		if err := json.Unmarshal(raw, &a.body); err != nil {
 			b.t.Fatalf("%s %s: %v in %s", req.Method, req.URL.Path, err, raw)
@@ -331,6 +341,9 @@ func (f *colours) Enrol(ctx context.Context, r verify.EnrolRequest) (verify.Enro
 func (f *colours) Verify(ctx context.Context, r verify.VerifyRequest) (verify.Result, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.known(ctx, r.Merchant, r.Person); err != nil {
+		return verify.Result{}, err
+	}
 	if err := f.check("verify", r.Image); err != nil {
 		return verify.Result{}, err
 	}
@@ -341,7 +354,7 @@ func (f *colours) Verify(ctx context.Context, r verify.VerifyRequest) (verify.Re
 	outcome := map[bool]store.Outcome{true: store.OutcomeMatch, false: store.OutcomeNoMatch}[res.Match]
 	err := f.store.Update(ctx, r.Cause, func(tx *store.Tx) error {
 		_, err := store.Append(tx, store.Event{Kind: store.EventDecision, Merchant: r.Merchant, Person: r.Person, Action: "verify", Outcome: outcome}, nil)
-		if err != nil {
+		if err != nil || r.Also == nil {
 			return err
 		}
 		return r.Also(tx, res)
@@ -363,6 +376,49 @@ func (f *colours) Identify(_ context.Context, r verify.IdentifyRequest) (verify.
 		}
 	}
 	return res, nil
+}
+
+// known refuses people of other merchants.
+func (f *colours) known(ctx context.Context, m store.MerchantID, id store.PersonID) error {
+	return f.store.View(ctx, func(tx *store.Tx) error {
+		_, err := store.GetOf[store.Person](tx, m, id)
+		if errors.Is(err, store.ErrNotFound) {
+			err = &verify.Error{Op: "verify", Err: verify.ErrUnknownPerson}
+		}
+		return err
+	})
+}
+
+// Live holds that somebody is alive in frames of one colour that are not the same
+// to the byte.
+func (f *colours) Live(ctx context.Context, r verify.LiveRequest) (verify.LiveResult, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fail != nil {
+		return verify.LiveResult{}, f.fail
+	}
+	res := verify.LiveResult{Confidence: 20, Box: engine.Rect{X0: 4, Y0: 3, X1: 20, Y1: 21}, Size: image.Pt(32, 24)}
+	res.Similarity, res.Threshold, res.Faces = 12.3456, 80, 1
+	if err := f.known(ctx, r.Merchant, r.Person); err != nil {
+		return res, err
+	}
+	if f.enrolled[r.Person] == nil {
+		return res, &verify.Error{Op: "verify", Err: verify.ErrNotEnrolled}
+	}
+	if r.Refused != "" {
+		res.Reasons = append(res.Reasons, r.Refused)
+	}
+	if r.Repeated {
+		res.Reasons = append(res.Reasons, verify.ReasonRepeated)
+	}
+	if res.Live = len(res.Reasons) == 0; res.Live {
+		res.Confidence = 70
+	}
+	if same(r.Frames[0], f.enrolled[r.Person]) {
+		res.Similarity, res.Match = 97.4549, res.Live
+	}
+	err := f.store.Update(ctx, r.Cause, func(tx *store.Tx) error { return r.Also(tx, res) })
+	return res, err
 }
 
 func (f *colours) Snapshot(context.Context) (image.Image, error) {

@@ -25,6 +25,7 @@ const maxEnrolForm = verify.MaxImages
 //
 //	GET  /control/status            how the box is
 //	PUT  /control/camera/login      the name and password of a camera on the network
+//	POST /control/login             a token of the owner, for an hour
 //	POST /control/enrol/{userId}    several images at once (multipart, image), or {"source":"camera"}
 //	POST /control/backup            a backup, or with {"sameBox":true} one for the master key
 //	POST /control/store/check       begins a check of the store, ?repair=true mends it
@@ -39,10 +40,11 @@ func (a *API) Control() *web.Server {
 	ops := append(append(operations(), storageOperations()...),
 		operation{"GET", "/control/status", auth.UsersRead, (*API).status},
 		operation{"PUT", "/control/camera/login", auth.CameraView, (*API).putCameraLogin},
+		operation{"POST", "/control/login", auth.Keys, (*API).login},
 		operation{"POST", "/control/enrol/{userId}", auth.Enrol, (*API).enrol},
 		operation{"POST", "/control/backup", "", (*API).backup}) // who reaches the socket may: it is the box's own user
 	ops = append(ops, auditOperations()...)
-	return a.server(ops, func(r *http.Request) (auth.Principal, error) {
+	return a.server(ops, func(_ http.ResponseWriter, r *http.Request) (auth.Principal, error) {
 		m, err := a.onlyMerchant(r)
 		uid, _ := r.Context().Value(peerKey{}).(uint32)
 		return auth.Operator(m, a.info.Environment, uid), err

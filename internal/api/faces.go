@@ -42,20 +42,24 @@ func (a *API) match(c *call) error {
 	if err != nil {
 		return err
 	}
-	message := "Face matched successfully."
-	if !res.Match {
-		message = "Face mismatch. Please try again."
-	}
-	return c.reply(http.StatusOK, struct {
-		Success    bool           `json:"success"`
-		Match      bool           `json:"match"`
-		FaceMatch  bool           `json:"faceMatch"` // the same
-		Similarity float64        `json:"similarity"`
-		Threshold  float64        `json:"threshold"`
-		Message    string         `json:"message"`
-		UserID     store.PersonID `json:"userId"`
-		RequestID  string         `json:"requestId"`
-	}{true, res.Match, res.Match, round(res.Similarity), round(res.Threshold), message, id, web.RequestID(c.ctx())})
+	return c.reply(http.StatusOK, c.matchAnswer(id, res))
+}
+
+// matchAnswer is the outcome of a comparison with one person.
+type matchAnswer struct {
+	Success    bool           `json:"success"`
+	Match      bool           `json:"match"`
+	FaceMatch  bool           `json:"faceMatch"` // the same
+	Similarity float64        `json:"similarity"`
+	Threshold  float64        `json:"threshold"`
+	Message    string         `json:"message"`
+	UserID     store.PersonID `json:"userId"`
+	RequestID  string         `json:"requestId"`
+}
+
+func (c *call) matchAnswer(id store.PersonID, res verify.Result) matchAnswer {
+	return matchAnswer{true, res.Match, res.Match, round(res.Similarity), round(res.Threshold),
+		similarityText(res.Match, res.Similarity), id, web.RequestID(c.ctx())}
 }
 
 var errNoTarget = web.Fail(http.StatusUnprocessableEntity, `upload a target image first (type "match")`)
@@ -163,6 +167,11 @@ func (a *API) cameraImage(c *call) (image.Image, error) {
 	if in.Source != "camera" {
 		return nil, web.Fail(http.StatusBadRequest, "an image is missing").Field("source", `must be "camera", unless an image is sent as multipart/form-data`)
 	}
+	return a.snapshot(c)
+}
+
+// snapshot is what the box sees now.
+func (a *API) snapshot(c *call) (image.Image, error) {
 	if a.Camera == nil {
 		return nil, web.Fail(http.StatusUnprocessableEntity, "the box has no camera")
 	}
@@ -188,22 +197,66 @@ func (a *API) detect(c *call) error {
 	if err != nil {
 		return err
 	}
-	faces, err := a.Detector.Detect(c.ctx(), img)
+	found, err := a.findFaces(c, img)
 	if err != nil {
 		return err
 	}
+	return c.reply(http.StatusOK, struct {
+		Success bool `json:"success"`
+		detection
+		RequestID string `json:"requestId"`
+	}{true, found, web.RequestID(c.ctx())})
+}
+
+// detection is what is found in an image.
+type detection struct {
+	FaceCount int          `json:"faceCount"`
+	Faces     []faceDetail `json:"faces"`
+	Image     imageSize    `json:"image"`
+}
+
+func (a *API) findFaces(c *call, img image.Image) (detection, error) {
+	faces, err := a.Detector.Detect(c.ctx(), img)
 	size := img.Bounds().Size()
-	shown := make([]faceDetail, len(faces))
+	found := detection{len(faces), make([]faceDetail, len(faces)), imageSize{size.X, size.Y}}
 	for i := range faces {
-		shown[i] = toFace(&faces[i], size)
+		found.Faces[i] = toFace(&faces[i], size)
+	}
+	return found, err
+}
+
+// scan is POST /face-scan/: detect and match in one call.
+func (a *API) scan(c *call) error {
+	var in struct {
+		UserID    string `json:"userId"`
+		ImageData string `json:"imageData"`
+	}
+	if err := web.Decode(c.r, &in, maxBase64); err != nil {
+		return err
+	}
+	id, err := store.ParseID[store.PersonID](in.UserID)
+	if err != nil {
+		return badID("userId")
+	}
+	if in.ImageData == "" {
+		return web.Fail(http.StatusBadRequest, "an image is missing").Field("imageData", "is required")
+	}
+	img, err := decodeBase64(in.ImageData)
+	if err != nil {
+		return err
+	}
+	res, err := a.Verifier.Verify(c.ctx(), verify.VerifyRequest{Cause: c.cause(), Merchant: c.Merchant, Person: id, Image: img})
+	if err != nil {
+		return err
+	}
+	found, err := a.findFaces(c, img)
+	if err != nil {
+		return err
 	}
 	return c.reply(http.StatusOK, struct {
-		Success   bool         `json:"success"`
-		FaceCount int          `json:"faceCount"`
-		Faces     []faceDetail `json:"faces"`
-		Image     imageSize    `json:"image"`
-		RequestID string       `json:"requestId"`
-	}{true, len(faces), shown, imageSize{size.X, size.Y}, web.RequestID(c.ctx())})
+		matchAnswer
+		detection
+	}{c.matchAnswer(id, res), found})
 }
 
 // maxBase64 is the longest body with an image in base64.
@@ -227,19 +280,19 @@ func (a *API) detectImage(c *call) (image.Image, error) {
 	case in.ImageKey != "":
 		return a.uploaded(c, in.ImageKey)
 	}
-	raw, err := fromBase64(in.ImageData)
+	return decodeBase64(in.ImageData)
+}
+
+// decodeBase64 makes a picture of base64, or of a data: URL, as browsers make them.
+func decodeBase64(s string) (image.Image, error) {
+	if rest, ok := strings.CutPrefix(s, "data:"); ok {
+		_, s, _ = strings.Cut(rest, ",")
+	}
+	raw, err := base64.StdEncoding.DecodeString(s)
 	if err != nil {
 		return nil, web.Fail(http.StatusBadRequest, "the image is not valid base64").Field("imageData", "must be base64").Because(err)
 	}
 	return decode(raw)
-}
-
-// fromBase64 takes a data: URL as well, as browsers make them.
-func fromBase64(s string) ([]byte, error) {
-	if rest, ok := strings.CutPrefix(s, "data:"); ok {
-		_, s, _ = strings.Cut(rest, ",")
-	}
-	return base64.StdEncoding.DecodeString(s)
 }
 
 // uploaded is an image of the merchant that is still kept.
@@ -266,11 +319,22 @@ type imageSize struct {
 // faceDetail is a face as the reference shows it: places are shares of the
 // image's width and height, angles degrees, the rest 0..100.
 type faceDetail struct {
-	BoundingBox struct{ Width, Height, Left, Top float64 }
+	BoundingBox boundingBox
 	Confidence  float64
 	Landmarks   []landmark
 	Pose        struct{ Roll, Yaw, Pitch float64 }
 	Quality     struct{ Brightness, Sharpness float64 }
+}
+
+// boundingBox is in shares of the image, cut at its edges.
+type boundingBox struct{ Width, Height, Left, Top float64 }
+
+func toBox(r engine.Rect, size image.Point) (b boundingBox) {
+	w, h := float64(max(size.X, 1)), float64(max(size.Y, 1))
+	within := func(v, limit float64) float64 { return min(1, max(0, v/limit)) }
+	b.Left, b.Top = within(r.X0, w), within(r.Y0, h)
+	b.Width, b.Height = within(r.X1, w)-b.Left, within(r.Y1, h)-b.Top
+	return b
 }
 
 type landmark struct {
@@ -284,10 +348,7 @@ var landmarkTypes = [5]string{"eyeLeft", "eyeRight", "nose", "mouthLeft", "mouth
 
 func toFace(f *engine.Face, size image.Point) (d faceDetail) {
 	w, h := float64(size.X), float64(size.Y)
-	within := func(v, limit float64) float64 { return min(1, max(0, v/limit)) } // the box may reach over the edge
-	d.BoundingBox.Left, d.BoundingBox.Top = within(f.Box.X0, w), within(f.Box.Y0, h)
-	d.BoundingBox.Width = within(f.Box.X1, w) - d.BoundingBox.Left
-	d.BoundingBox.Height = within(f.Box.Y1, h) - d.BoundingBox.Top
+	d.BoundingBox = toBox(f.Box, size)
 	d.Confidence = round(100 * f.Score)
 	for i, p := range f.Landmarks {
 		d.Landmarks = append(d.Landmarks, landmark{landmarkTypes[i], p.X / w, p.Y / h})

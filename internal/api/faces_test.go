@@ -209,7 +209,7 @@ func TestDetect(t *testing.T) {
 	b.want(b.call("POST", "/face/detect", `{"imageKey":"`+target.text("imageKey")+`"}`), 404) // not uploaded yet
 	b.want(b.put(target, jpegOf(red)), 200)
 	b.want(b.call("POST", "/face/detect", `{"imageKey":"`+target.text("imageKey")+`"}`), 200)
-	_, other := b.newMerchant("Other", auth.All()...)
+	_, other := b.newMerchant("Other", auth.Scopes()...)
 	b.want(b.callAs("Bearer "+other, "POST", "/face/detect", `{"imageKey":"`+target.text("imageKey")+`"}`), 404)
 	source := b.link(id, "upload")
 	b.want(b.put(source, jpegOf(red)), 200)
@@ -243,6 +243,7 @@ func TestIdentify(t *testing.T) {
 // inside.
 func TestErrorsOfTheWorkflow(t *testing.T) {
 	b := newBox(t, store.Sandbox)
+	b.strange = true
 	for _, tt := range []struct {
 		err    error
 		status int
@@ -257,3 +258,5 @@ func TestErrorsOfTheWorkflow(t *testing.T) {
 		}
 	}
 }
+
+func base64Of(u upload) string { return base64.StdEncoding.EncodeToString(u.data) }

@@ -18,6 +18,8 @@ var changing = []struct{ pattern, name string }{
 	{`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`, "UUID"},
 	{`\b[0-9a-f]{24}\b`, "OBJECT-ID"},
 	{`ey[\w-]+\.[\w-]+\.[\w-]+`, "TOKEN"},
+	{`"last4": "[0-9a-f]{4}"`, `"last4": "LAST"`},
+	{`/[0-9]{13}\.jpg`, "/MILLISECONDS.jpg"},
 	{`signature=[\w-]+`, "signature=SIGNATURE"},
 	{`"(createdAt|updatedAt|enrolledAt|time)": "[^"]*"`, `"$1": "TIME"`},
 }

@@ -89,9 +89,5 @@ func writeLanding(w http.ResponseWriter, s Status, environment, version, url str
 	if err != nil {
 		return err
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+nonce+"'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
-	_, err = w.Write(b.Bytes())
-	return err
+	return writePage(w, b.Bytes(), nonce)
 }

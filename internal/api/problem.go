@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/internal/picture"
 	"github.com/cypherface/edge/internal/verify"
@@ -25,6 +26,10 @@ func problem(err error) error {
 		return nil
 	case errors.As(err, &ready), errors.Is(err, context.DeadlineExceeded):
 		return err
+	case errors.Is(err, auth.ErrReused):
+		return fail(http.StatusUnauthorized, "the token was exchanged for another before")
+	case errors.Is(err, auth.ErrTooMany):
+		return fail(http.StatusConflict, "the merchant has %d API keys; revoke one first", auth.MaxKeys)
 	case errors.Is(err, auth.ErrExpired):
 		return fail(http.StatusUnauthorized, "the token has expired")
 	case errors.Is(err, auth.ErrUnauthorized):
@@ -47,6 +52,8 @@ func problem(err error) error {
 		return fail(http.StatusBadRequest, "the cursor is not one of this listing").Field("cursor", "is not valid")
 	case errors.Is(err, store.ErrFull):
 		return fail(http.StatusServiceUnavailable, "the disk of the box is full, and nothing can be recorded until there is room")
+	case errors.Is(err, engine.ErrNetwork):
+		return fail(http.StatusPaymentRequired, "what runs the networks failed")
 	case errors.Is(err, store.ErrClosed):
 		return fail(http.StatusServiceUnavailable, "the box is stopping")
 	case errors.Is(err, store.ErrCommit):

@@ -33,8 +33,22 @@ func (a *API) accessToken(c *call) error {
 	}
 	token, err := a.Authority.IssueToken(c.ctx(), id, apiKey)
 	if err != nil {
-		return err
+		return a.failed(c.w, merchant, a.failed(c.w, web.Address(c.r), err))
 	}
+	return c.replyToken("Access token issued.", token)
+}
+
+// refreshToken is POST /refresh-token/: a new token for the one in the
+// authorization header, which may have expired and is worth nothing afterwards.
+func (a *API) refreshToken(c *call) error {
+	token, err := a.Authority.RefreshToken(c.ctx(), c.r.Header.Values("Authorization"))
+	if err != nil {
+		return a.failed(c.w, web.Address(c.r), err)
+	}
+	return c.replyToken("Access token refreshed.", token)
+}
+
+func (c *call) replyToken(message string, t auth.Token) error {
 	return c.reply(http.StatusOK, struct {
 		Success     bool             `json:"success"`
 		Message     string           `json:"message"`
@@ -44,5 +58,5 @@ func (a *API) accessToken(c *call) error {
 		ExpiresIn   int              `json:"expiresIn"`
 		ExpiresAt   time.Time        `json:"expiresAt"`
 		MerchantID  store.MerchantID `json:"merchantId"`
-	}{true, "Access token issued.", token.Value, token.Value, "Bearer", int(auth.TokenLife.Seconds()), token.Expires.UTC(), token.Merchant})
+	}{true, message, t.Value, t.Value, "Bearer", int(t.Life.Seconds()), t.Expires.UTC(), t.Merchant})
 }

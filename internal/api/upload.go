@@ -82,20 +82,7 @@ func (a *API) generateURL(c *call) error {
 			return err
 		}
 	}
-	t := store.Ticket{
-		ID: store.NewUUID[store.TicketID](), Merchant: c.Merchant, Person: store.PersonID(in.UserID), Purpose: in.Type,
-		Name: in.ImageName, ContentType: imageType(in.ContentType), Expires: a.now().Add(a.UploadLife).Truncate(time.Second),
-	}
-	t.Image = store.ImageID(fmt.Sprintf("uploads/%s/%s%s", t.Person, t.ID, extensions[t.ContentType]))
-	err := a.store.Update(c.ctx(), c.cause(), func(tx *store.Tx) error {
-		if _, err := store.GetOf[store.Person](tx, c.Merchant, t.Person); err != nil {
-			return err
-		}
-		if err := notYetEnrolled(tx, &t); err != nil {
-			return err
-		}
-		return store.Put(tx, &t)
-	})
+	t, err := a.newTicket(c, in)
 	if err != nil {
 		return err
 	}
@@ -114,6 +101,25 @@ func (a *API) generateURL(c *call) error {
 		ExpiresAt   time.Time     `json:"expiresAt"`
 	}{true, "Upload link made.", link, link, http.MethodPut, t.Image, t.Name, in.ContentType, t.Purpose,
 		int(a.UploadLife.Seconds()), t.Expires.UTC()})
+}
+
+// newTicket stores the right to upload one image.
+func (a *API) newTicket(c *call, in uploadRequest) (store.Ticket, error) {
+	t := store.Ticket{
+		ID: store.NewUUID[store.TicketID](), Merchant: c.Merchant, Person: store.PersonID(in.UserID), Purpose: in.Type,
+		Name: in.ImageName, ContentType: imageType(in.ContentType), Expires: a.now().Add(a.UploadLife).Truncate(time.Second),
+	}
+	t.Image = store.ImageID(fmt.Sprintf("uploads/%s/%s%s", t.Person, t.ID, extensions[t.ContentType]))
+	err := a.store.Update(c.ctx(), c.cause(), func(tx *store.Tx) error {
+		if _, err := store.GetOf[store.Person](tx, c.Merchant, t.Person); err != nil {
+			return err
+		}
+		if err := notYetEnrolled(tx, &t); err != nil {
+			return err
+		}
+		return store.Put(tx, &t)
+	})
+	return t, err
 }
 
 // notYetEnrolled refuses a second source image: one that was processed has to be
@@ -161,12 +167,17 @@ func (a *API) upload(c *call) error {
 		return err
 	}
 	c.Principal = auth.Principal{Merchant: t.Merchant, Actor: store.Actor{Kind: store.ActorSystem, ID: "upload"}}
+	return a.accept(c, &t, img, raw)
+}
+
+// accept does with an image what its ticket is for, and answers.
+func (a *API) accept(c *call, t *store.Ticket, img image.Image, raw []byte) (err error) {
 	faces, message := 0, "Image received."
 	if t.Purpose == store.PurposeSource {
-		faces, err = a.enrolUpload(c, &t, img)
+		faces, err = a.enrolUpload(c, t, img)
 		message = "Face enrolled."
 	} else {
-		faces, err = a.keepTarget(c, &t, img, raw)
+		faces, err = a.keepTarget(c, t, img, raw)
 	}
 	if err != nil {
 		return err
@@ -292,31 +303,25 @@ func use(tx *store.Tx, t *store.Ticket, img *store.Image) error {
 // sweepAtOnce is how many expired records of a kind one transaction removes.
 const sweepAtOnce = 200
 
-// sweep removes tickets and images whose time is over.
+// sweep removes records whose time is over.
 func (a *API) sweep(ctx context.Context) error {
 	cause := store.Cause{Actor: store.Actor{Kind: store.ActorSystem, ID: "sweep"}}
 	for {
-		var tickets store.Page[store.Ticket]
-		var images store.Page[store.Image]
-		over := store.Moment(a.now())
+		now, n := a.now(), 0
 		err := a.store.View(ctx, func(tx *store.Tx) (err error) {
-			if tickets, err = store.List(tx, store.TicketsByExpiry, store.Query[store.Ticket]{To: over, Limit: sweepAtOnce}); err != nil {
-				return err
-			}
-			images, err = store.List(tx, store.ImagesByExpiry, store.Query[store.Image]{To: over, Limit: sweepAtOnce})
+			n, err = expired(tx, now, func(func(*store.Tx) error) {})
 			return err
 		})
-		if err != nil || len(tickets.Items)+len(images.Items) == 0 {
+		if err != nil || n == 0 {
 			return err
 		}
 		err = a.store.Update(ctx, cause, func(tx *store.Tx) error {
-			for _, t := range tickets.Items {
-				if err := gone(store.Delete[store.Ticket](tx, t.ID)); err != nil {
-					return err
-				}
+			var drop []func(*store.Tx) error
+			if _, err := expired(tx, now, func(fn func(*store.Tx) error) { drop = append(drop, fn) }); err != nil {
+				return err
 			}
-			for _, i := range images.Items {
-				if err := gone(store.Delete[store.Image](tx, i.ID)); err != nil {
+			for _, fn := range drop {
+				if err := fn(tx); err != nil {
 					return err
 				}
 			}
@@ -328,10 +333,38 @@ func (a *API) sweep(ctx context.Context) error {
 	}
 }
 
-// gone forgives that a record has gone already.
-func gone(err error) error {
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
+// expired hands over what removes each record whose time is over, and counts
+// them. That a session has expired can be asked for a while.
+func expired(tx *store.Tx, now time.Time, drop func(func(*store.Tx) error)) (n int, err error) {
+	over, longOver := store.Moment(now), store.Moment(now.Add(-keepSession))
+	for _, kind := range []func() (int, error){
+		func() (int, error) {
+			return old(tx, store.TicketsByExpiry, over, drop, func(tx *store.Tx, t *store.Ticket) error { return store.Delete[store.Ticket](tx, t.ID) })
+		},
+		func() (int, error) {
+			return old(tx, store.ImagesByExpiry, over, drop, func(tx *store.Tx, i *store.Image) error { return store.Delete[store.Image](tx, i.ID) })
+		},
+		func() (int, error) {
+			return old(tx, store.SessionsByExpiry, longOver, drop, func(tx *store.Tx, s *store.Session) error { return store.Delete[store.Session](tx, s.ID) })
+		},
+		func() (int, error) {
+			return old(tx, store.RetiredByExpiry, over, drop, func(tx *store.Tx, r *store.Retired) error { return store.Delete[store.Retired](tx, r.ID) })
+		},
+	} {
+		found, err := kind()
+		if err != nil {
+			return n, err
+		}
+		n += found
 	}
-	return err
+	return n, nil
+}
+
+// old lists what an index of expiry says is over.
+func old[T any, P store.Listed[T]](tx *store.Tx, ix store.Index[T], over store.Term, drop func(func(*store.Tx) error), remove func(*store.Tx, *T) error) (int, error) {
+	page, err := store.List[T, P](tx, ix, store.Query[T]{To: over, Limit: sweepAtOnce})
+	for i := range page.Items {
+		drop(func(tx *store.Tx) error { return remove(tx, &page.Items[i]) })
+	}
+	return len(page.Items), err
 }

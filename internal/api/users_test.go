@@ -131,7 +131,7 @@ func TestListUsersRefuses(t *testing.T) {
 func TestAnotherMerchantsUsersAreNotThere(t *testing.T) {
 	b := newBox(t, store.Sandbox)
 	id := b.register("Ada")
-	_, other := b.newMerchant("Other", auth.All()...)
+	_, other := b.newMerchant("Other", auth.Scopes()...)
 	as := func(method, path string, body any) answer { return b.callAs("Bearer "+other, method, path, body) }
 	b.want(as("GET", "/users/"+id, nil), 404)
 	b.want(as("PUT", "/users/"+id, `{"lastname":"X"}`), 404)

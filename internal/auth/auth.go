@@ -43,6 +43,7 @@ var (
 	ErrForbidden    = errors.New("not allowed")       // a good one that does not suffice
 	ErrSuspended    = errors.New("merchant is suspended")
 	ErrSignature    = errors.New("signature is wrong or has expired")
+	ErrReused       = fmt.Errorf("%w: the token was exchanged for another before", ErrUnauthorized)
 	ErrClock        = errors.New("the time is not known") // see Authority.TimeKnown
 )
 
@@ -65,6 +66,7 @@ type Authority struct {
 	now    func() time.Time
 	parser *jwt.Parser
 
+	lenient               *jwt.Parser // does not look at the times
 	keys, tokens, uploads []byte
 }
 
@@ -74,9 +76,12 @@ func Open(ctx context.Context, s store.Store, clock func() time.Time) (*Authorit
 	if clock == nil {
 		clock = time.Now
 	}
-	a := &Authority{store: s, now: clock, parser: jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Name}),
-		jwt.WithExpirationRequired(), jwt.WithStrictDecoding(), jwt.WithTimeFunc(clock))}
+	pinned := jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Name})
+	a := &Authority{
+		store: s, now: clock,
+		parser:  jwt.NewParser(pinned, jwt.WithExpirationRequired(), jwt.WithStrictDecoding(), jwt.WithTimeFunc(clock)),
+		lenient: jwt.NewParser(pinned, jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation()),
+	}
 	cause := store.Cause{Actor: store.Actor{Kind: store.ActorSystem, ID: "auth"}}
 	wanted := map[store.SecretName]*[]byte{secretKeys: &a.keys, secretTokens: &a.tokens, secretUploads: &a.uploads}
 	err := s.View(ctx, func(tx *store.Tx) error { return readSecrets(tx, wanted) })
@@ -131,7 +136,10 @@ func (a *Authority) Authenticate(ctx context.Context, header []string) (Principa
 	if !bearer {
 		return Principal{}, fmt.Errorf("%w: neither a token nor Bearer", ErrUnauthorized)
 	}
-	p, _, err := a.byKey(ctx, credential)
+	p, key, err := a.byKey(ctx, credential)
+	if err == nil && a.stale(&key) {
+		err = a.store.Update(ctx, store.Cause{Actor: p.Actor}, func(tx *store.Tx) error { return a.touch(tx, key.Merchant, key.ID) })
+	}
 	return p, err
 }
 

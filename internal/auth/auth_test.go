@@ -56,6 +56,15 @@ func (b *box) update(t testing.TB, fn func(*store.Tx) error) {
 	}
 }
 
+func (b *box) changeKey(tx *store.Tx, change func(*store.Key)) error {
+	key, err := store.Get[store.Key](tx, b.key.ID)
+	if err != nil {
+		return err
+	}
+	change(&key)
+	return store.Put(tx, &key)
+}
+
 func (b *box) token(t testing.TB) string {
 	t.Helper()
 	token, err := b.IssueToken(context.Background(), b.merchant, b.apiKey)
@@ -130,12 +139,10 @@ func TestACredentialDiesWithWhatItStandsOn(t *testing.T) {
 		want   error
 	}{
 		{"key revoked", func(b *box, tx *store.Tx) error {
-			b.key.Status = store.Revoked
-			return store.Put(tx, &b.key)
+			return b.RevokeKey(tx, b.merchant, b.key.ID)
 		}, auth.ErrUnauthorized},
 		{"key expired", func(b *box, tx *store.Tx) error {
-			b.key.Expires = b.now
-			return store.Put(tx, &b.key)
+			return b.changeKey(tx, func(k *store.Key) { k.Expires = b.now })
 		}, auth.ErrUnauthorized},
 		{"key deleted", func(b *box, tx *store.Tx) error { return store.Delete[store.Key](tx, b.key.ID) }, auth.ErrUnauthorized},
 		{"merchant suspended", func(b *box, tx *store.Tx) error {
@@ -165,8 +172,7 @@ func TestATokenLosesTheScopesThatItsKeyLoses(t *testing.T) {
 	b := newBox(t, store.Sandbox)
 	token := b.token(t)
 	b.update(t, func(tx *store.Tx) error {
-		b.key.Scopes = []auth.Permission{auth.Match}
-		return store.Put(tx, &b.key)
+		return b.changeKey(tx, func(k *store.Key) { k.Scopes = []auth.Permission{auth.Match} })
 	})
 	p, err := b.Authenticate(t.Context(), []string{token})
 	if err != nil || p.Can(auth.Identify) || !p.Can(auth.Match) {
@@ -217,7 +223,7 @@ func TestClaimsOfAToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if token.Header["alg"] != "HS256" || len(claims) != 8 {
+	if token.Header["alg"] != "HS256" || len(claims) != 9 || claims["family"] != claims["jti"] {
 		t.Errorf("header %v, claims %v", token.Header, claims)
 	}
 	want := map[string]any{

@@ -9,12 +9,12 @@ import (
 )
 
 // Found makes the first merchant of an environment and a key with every
-// permission. keep, if not nil, is handed both before they are stored, so that
+// scope. keep, if not nil, is handed both before they are stored, so that
 // the key is not lost when the process ends between the two; its error undoes
 // all. The error matches store.ErrConflict where there is a merchant already.
 func (a *Authority) Found(ctx context.Context, cause store.Cause, name string, keep func(store.MerchantID, string) error) (m store.MerchantID, apiKey string, err error) {
 	merchant := store.Merchant{ID: store.NewID[store.MerchantID](a.now()), Name: name, Status: store.Active}
-	apiKey, key := a.NewKey(merchant.ID, "first", store.RoleIntegrator, All()...)
+	apiKey, key := a.NewKey(merchant.ID, "first", store.RoleIntegrator, Scopes()...)
 	if keep != nil {
 		if err := keep(merchant.ID, apiKey); err != nil {
 			return "", "", err

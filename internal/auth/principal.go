@@ -17,35 +17,46 @@ type Permission = store.Scope
 
 // The permissions.
 const (
-	UsersRead  Permission = "users:read"  // names, addresses and state of people
-	UsersWrite Permission = "users:write" // register, change, erase
-	Enrol      Permission = "enrol"       // give a person a face
-	Match      Permission = "match"       // compare with one person, 1:1
-	Detect     Permission = "detect"      // find faces in a picture
-	Identify   Permission = "identify"    // search among all people, 1:N
-	EventsRead Permission = "events:read" // the feed of what happens, by ids
-	CameraView Permission = "camera:view" // what a camera sees, live
+	UsersRead     Permission = "users:read"         // names, addresses and state of people
+	UsersWrite    Permission = "users:write"        // register, change, erase
+	UsersExport   Permission = "users:export"       // all that is held about a person, pictures too
+	Enrol         Permission = "enrol"              // give a person a face
+	ImagesRead    Permission = "images:read"        // the picture that a person was enrolled with
+	Match         Permission = "match"              // compare with one person, 1:1
+	Detect        Permission = "detect"             // find faces in a picture
+	Identify      Permission = "identify"           // search among all people, 1:N
+	Capture       Permission = "camera:capture"     // take a picture with the box's camera
+	CameraView    Permission = "camera:view"        // what a camera sees, live
+	EventsRead    Permission = "events:read"        // the feed of what happens, by ids
+	Verifications Permission = "verifications:read" // the list of decisions, by ids
+	Keys          Permission = "keys:manage"        // make and revoke API keys; no key holds it as a scope
 )
 
 // All lists every permission.
 func All() []Permission {
-	return []Permission{UsersRead, UsersWrite, Enrol, Match, Detect, Identify, EventsRead, CameraView}
+	return []Permission{UsersRead, UsersWrite, UsersExport, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Keys}
+}
+
+// Scopes lists what an API key can hold: all but the right to make keys, which
+// belongs to people.
+func Scopes() []Permission {
+	return slices.DeleteFunc(All(), func(p Permission) bool { return p == Keys })
 }
 
 // roles says what a role may do. An integrator's key has what its scopes say.
 var roles = map[store.Role][]Permission{
 	store.RoleOwner:         All(),
 	store.RoleAdministrator: All(),
-	store.RoleOperator:      {UsersRead, UsersWrite, Enrol, Match, Detect, Identify, EventsRead, CameraView},
-	store.RoleAuditor:       {EventsRead},
-	store.RoleDevice:        {Match, Detect, Identify},
+	store.RoleOperator:      {UsersRead, UsersWrite, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications},
+	store.RoleAuditor:       {EventsRead, Verifications},
+	store.RoleDevice:        {Match, Detect, Identify, Capture},
 }
 
 // permissions is what a credential with a role and scopes may do. Scopes narrow
 // a role, and are all there is to an integrator.
 func permissions(role store.Role, scopes []Permission) []Permission {
 	if role == store.RoleIntegrator {
-		return slices.Clone(scopes)
+		return slices.DeleteFunc(slices.Clone(scopes), func(p Permission) bool { return !slices.Contains(Scopes(), p) })
 	}
 	held := slices.Clone(roles[role])
 	if len(scopes) > 0 {

@@ -20,12 +20,13 @@ func TestRolesAndPermissions(t *testing.T) {
 	}{
 		{store.RoleOwner, nil, all},
 		{store.RoleAdministrator, nil, all},
-		{store.RoleOperator, nil, []auth.Permission{auth.UsersRead, auth.UsersWrite, auth.Enrol, auth.Match, auth.Detect, auth.Identify, auth.EventsRead, auth.CameraView}},
-		{store.RoleAuditor, nil, []auth.Permission{auth.EventsRead}},
-		{store.RoleDevice, nil, []auth.Permission{auth.Match, auth.Detect, auth.Identify}},
+		{store.RoleOperator, nil, []auth.Permission{auth.UsersRead, auth.UsersWrite, auth.Enrol, auth.ImagesRead, auth.Match, auth.Detect, auth.Identify, auth.Capture, auth.CameraView, auth.EventsRead, auth.Verifications}},
+		{store.RoleAuditor, nil, []auth.Permission{auth.EventsRead, auth.Verifications}},
+		{store.RoleDevice, nil, []auth.Permission{auth.Match, auth.Detect, auth.Identify, auth.Capture}},
 		{store.RoleIntegrator, nil, nil},
 		{store.RoleIntegrator, []auth.Permission{auth.Match}, []auth.Permission{auth.Match}},
-		{store.RoleAuditor, []auth.Permission{auth.Match}, nil}, // scopes narrow, they do not widen
+		{store.RoleIntegrator, []auth.Permission{auth.Keys}, nil}, // keys are made by people
+		{store.RoleAuditor, []auth.Permission{auth.Match}, nil},   // scopes narrow, they do not widen
 		{store.RoleOwner, []auth.Permission{auth.Match}, []auth.Permission{auth.Match}},
 		{"stranger", nil, nil},
 	}

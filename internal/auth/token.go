@@ -21,6 +21,7 @@ const maxToken = 4 << 10
 type Token struct {
 	Value    string // the JWT
 	Expires  time.Time
+	Life     time.Duration
 	Merchant store.MerchantID
 }
 
@@ -33,6 +34,7 @@ type claims struct {
 	XAPIKey      store.KeyID       `json:"xApiKey"`
 	Environment  store.Environment `json:"env"`
 	Role         store.Role        `json:"role"`
+	Family       store.TokenID     `json:"family"` // the id of the token that this one goes back to
 	jwt.RegisteredClaims
 }
 
@@ -40,8 +42,8 @@ type claims struct {
 // merchant it belongs to. The error matches ErrUnauthorized, ErrSuspended or
 // ErrClock.
 func (a *Authority) IssueToken(ctx context.Context, m store.MerchantID, apiKey string) (Token, error) {
-	if a.TimeKnown != nil && !a.TimeKnown() {
-		return Token{}, ErrClock
+	if err := a.timeKnown(); err != nil {
+		return Token{}, err
 	}
 	p, key, err := a.byKey(ctx, apiKey)
 	if err != nil {
@@ -50,52 +52,175 @@ func (a *Authority) IssueToken(ctx context.Context, m store.MerchantID, apiKey s
 	if p.Merchant != m {
 		return Token{}, fmt.Errorf("%w: the key is another merchant's", ErrUnauthorized)
 	}
-	now := a.now().Truncate(time.Second)
+	token, err := a.sign(p, key.ID, "", TokenLife)
+	if err != nil {
+		return Token{}, err
+	}
+	return token, a.note(ctx, p, "token")
+}
+
+// sign makes a token that goes on a family, or begins one.
+func (a *Authority) sign(p Principal, key store.KeyID, family store.TokenID, life time.Duration) (Token, error) {
+	now, id := a.now().Truncate(time.Second), store.NewUUID[store.TokenID]()
+	if family == "" {
+		family = id
+	}
 	c := claims{
-		MerchantID: m, CypherFaceID: m, XAPIKey: key.ID, Environment: p.Environment, Role: p.Role,
-		RegisteredClaims: jwt.RegisteredClaims{
-			IssuedAt:  jwt.NewNumericDate(now),
-			ExpiresAt: jwt.NewNumericDate(now.Add(TokenLife)),
-			ID:        string(store.NewUUID[store.SessionID]()),
-		},
+		MerchantID: p.Merchant, CypherFaceID: p.Merchant, XAPIKey: key, Environment: p.Environment, Role: p.Role, Family: family,
+		RegisteredClaims: jwt.RegisteredClaims{IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(life)), ID: string(id)},
 	}
 	value, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString(a.tokens)
 	if err != nil {
 		return Token{}, fmt.Errorf("sign token: %w", err)
 	}
-	return Token{value, now.Add(TokenLife), m}, nil
+	return Token{value, now.Add(life), life, p.Merchant}, nil
 }
 
-// byToken returns who holds a token: its key as it is now, not as it was when
-// the token was made.
-func (a *Authority) byToken(ctx context.Context, token string) (Principal, error) {
-	if len(token) > maxToken {
-		return Principal{}, fmt.Errorf("%w: token of %d bytes", ErrUnauthorized, len(token))
+func (a *Authority) timeKnown() error {
+	if a.TimeKnown != nil && !a.TimeKnown() {
+		return ErrClock
 	}
-	var c claims
-	_, err := a.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return a.tokens, nil })
-	if errors.Is(err, jwt.ErrTokenExpired) && !errors.Is(err, jwt.ErrTokenSignatureInvalid) {
-		return Principal{}, fmt.Errorf("%w: %w", ErrUnauthorized, ErrExpired)
-	}
-	if err != nil {
-		return Principal{}, fmt.Errorf("%w: %w", ErrUnauthorized, err)
-	}
-	var p Principal
-	err = a.store.View(ctx, func(tx *store.Tx) error {
-		key, err := store.GetOf[store.Key](tx, c.MerchantID, c.XAPIKey)
-		if err != nil {
+	return nil
+}
+
+// note appends to the journal that a token was issued, and when its key was last
+// used.
+func (a *Authority) note(ctx context.Context, p Principal, action string) error {
+	return a.store.Update(ctx, store.Cause{Actor: p.Actor}, func(tx *store.Tx) error {
+		if err := a.touch(tx, p.Merchant, store.KeyID(p.Actor.ID)); err != nil {
 			return err
 		}
-		p, err = a.principal(tx, &key)
+		_, err := store.Append(tx, store.Event{Kind: store.EventAccess, Merchant: p.Merchant, Action: action, Outcome: store.OutcomeDone}, nil)
 		return err
 	})
+}
+
+// refreshWithin is how long after its end a token can still be exchanged.
+const refreshWithin = 30 * 24 * time.Hour
+
+// RefreshToken exchanges a token, live or expired for up to 30 days, for a new
+// one. The old one is worth nothing from then on. Who comes with it again has it
+// from somebody else, or somebody else has: then all that came of it is worth
+// nothing either, and ErrReused says so, which matches ErrUnauthorized.
+func (a *Authority) RefreshToken(ctx context.Context, header []string) (Token, error) {
+	if err := a.timeKnown(); err != nil {
+		return Token{}, err
+	}
+	if len(header) != 1 {
+		return Token{}, fmt.Errorf("%w: %d authorization headers", ErrUnauthorized, len(header))
+	}
+	credential, _ := split(header[0])
+	c, err := a.parse(credential, a.lenient)
+	if err != nil {
+		return Token{}, err
+	}
+	until := c.ExpiresAt.Add(refreshWithin)
+	if !a.now().Before(until) {
+		return Token{}, fmt.Errorf("%w: %w more than 30 days ago", ErrUnauthorized, ErrExpired)
+	}
+	var token Token
+	var reused error
+	cause := store.Cause{Actor: store.Actor{Kind: store.ActorKey, ID: string(c.XAPIKey)}}
+	err = a.store.Update(ctx, cause, func(tx *store.Tx) error {
+		p, err := a.holder(tx, &c)
+		if errors.Is(err, ErrReused) {
+			reused = err // and the theft is noted
+			return a.retireFamily(tx, &c, until)
+		} else if err != nil {
+			return err
+		}
+		if token, err = a.sign(p, c.XAPIKey, c.Family, TokenLife); err != nil {
+			return err
+		}
+		if err := a.touch(tx, p.Merchant, c.XAPIKey); err != nil {
+			return err
+		}
+		if _, err := store.Append(tx, store.Event{Kind: store.EventAccess, Merchant: p.Merchant, Action: "refresh", Outcome: store.OutcomeDone}, nil); err != nil {
+			return err
+		}
+		return store.Put(tx, &store.Retired{ID: store.TokenID(c.ID), Merchant: p.Merchant, Expires: until})
+	})
+	if err == nil {
+		err = reused
+	}
+	return token, err
+}
+
+// retireFamily ends all tokens that came of one.
+func (a *Authority) retireFamily(tx *store.Tx, c *claims, until time.Time) error {
+	if _, err := store.Append(tx, store.Event{Kind: store.EventAccess, Merchant: c.MerchantID, Action: "refresh", Outcome: store.OutcomeDenied, Reasons: []string{"reused"}}, nil); err != nil {
+		return err
+	}
+	for _, id := range []store.TokenID{c.Family, store.TokenID(c.ID)} {
+		r, err := store.Get[store.Retired](tx, id)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			r = store.Retired{ID: id, Merchant: c.MerchantID}
+		case err != nil:
+			return err
+		}
+		// The newest of the family may live as long as one that is issued now.
+		r.Family, r.Expires = id == c.Family, a.now().Add(TokenLife+refreshWithin)
+		if err := store.Put(tx, &r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parse checks the signature of a token, and its times as parser does.
+func (a *Authority) parse(token string, parser *jwt.Parser) (c claims, err error) {
+	if len(token) > maxToken {
+		return c, fmt.Errorf("%w: token of %d bytes", ErrUnauthorized, len(token))
+	}
+	_, err = parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return a.tokens, nil })
 	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return Principal{}, fmt.Errorf("%w: the token's key is gone", ErrUnauthorized)
+	case errors.Is(err, jwt.ErrTokenExpired) && !errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		return c, fmt.Errorf("%w: %w", ErrUnauthorized, ErrExpired)
 	case err != nil:
+		return c, fmt.Errorf("%w: %w", ErrUnauthorized, err)
+	case c.ExpiresAt == nil || c.ID == "" || c.CypherFaceID != c.MerchantID:
+		return c, fmt.Errorf("%w: a token without what it needs", ErrUnauthorized)
+	}
+	return c, nil
+}
+
+// holder returns who holds a token: its key as it is now, not as it was when the
+// token was made. The error matches ErrReused for one that was exchanged.
+func (a *Authority) holder(tx *store.Tx, c *claims) (Principal, error) {
+	key, err := store.GetOf[store.Key](tx, c.MerchantID, c.XAPIKey)
+	if errors.Is(err, store.ErrNotFound) {
+		return Principal{}, fmt.Errorf("%w: the token's key is gone", ErrUnauthorized)
+	} else if err != nil {
 		return Principal{}, err
-	case p.Environment != c.Environment || c.CypherFaceID != c.MerchantID:
+	}
+	p, err := a.principal(tx, &key)
+	if err != nil {
+		return Principal{}, err
+	}
+	if p.Environment != c.Environment {
 		return Principal{}, fmt.Errorf("%w: token of the environment %q", ErrUnauthorized, c.Environment)
 	}
+	for _, id := range []store.TokenID{store.TokenID(c.ID), c.Family} {
+		r, err := store.Get[store.Retired](tx, id)
+		if err == nil && (string(id) == c.ID || r.Family) {
+			return Principal{}, ErrReused
+		} else if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return Principal{}, err
+		}
+	}
 	return p, nil
+}
+
+// byToken returns who holds a token.
+func (a *Authority) byToken(ctx context.Context, token string) (p Principal, err error) {
+	c, err := a.parse(token, a.parser)
+	if err != nil {
+		return Principal{}, err
+	}
+	err = a.store.View(ctx, func(tx *store.Tx) error {
+		p, err = a.holder(tx, &c)
+		return err
+	})
+	return p, err
 }

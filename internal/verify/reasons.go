@@ -15,6 +15,12 @@ const (
 	ReasonUnknown      = "unknown_face"       // nobody in the gallery reaches the threshold
 	ReasonTooBrief     = "too_brief"          // gone before enough was seen
 	ReasonUnsupported  = "error_rate"         // see ErrUnsupported
+	ReasonRepeated     = "repeated_frame"     // a session has the same frame twice
+	ReasonFewFaces     = "too_few_faces"      // … too few frames with a face that can be compared
+	ReasonStill        = "no_movement"        // … frames in which nothing moves
+	ReasonOtherFace    = "other_face"         // … frames of two people
+	ReasonChallenge    = "challenge"          // … not the turns that were asked for
+	ReasonPassive      = "passive"            // the merchant asks for an active session
 	ReasonSecondFactor = "second_factor"      // the door asks for a PIN, card or code first
 )
 

@@ -108,14 +108,17 @@ func problem(err error) *Error {
 	}
 }
 
-// writeError answers with the body of e.
-func writeError(w http.ResponseWriter, requestID string, e *Error) {
-	body := ErrorBody{
+func (e *Error) body(requestID string) ErrorBody {
+	return ErrorBody{
 		Status: e.Status, Code: Code(e.Status), Message: e.Message, Error: e.Message,
 		RequestID: requestID, Details: e.Details,
 	}
+}
+
+// writeError answers with the body of e.
+func writeError(w http.ResponseWriter, requestID string, e *Error) {
 	if e.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="cypherface"`)
 	}
-	_ = Write(w, e.Status, body) // the caller is gone if this fails
+	_ = Write(w, e.Status, e.body(requestID)) // the caller is gone if this fails
 }

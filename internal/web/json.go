@@ -13,6 +13,8 @@ import (
 // DefaultBody is how much of a JSON body is read when nothing else is said.
 const DefaultBody = 64 << 10
 
+const jsonType = "application/json; charset=utf-8"
+
 // Write answers with v as JSON.
 func Write(w http.ResponseWriter, status int, v any) error {
 	var b bytes.Buffer
@@ -21,7 +23,7 @@ func Write(w http.ResponseWriter, status int, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Content-Type", jsonType)
 	w.WriteHeader(status)
 	_, err := w.Write(b.Bytes())
 	return err
@@ -35,6 +37,14 @@ func Decode(r *http.Request, v any, limit int64) error { return decode(r, v, lim
 
 // DecodeStrict is Decode, but an unknown key is 400 and named in the details.
 func DecodeStrict(r *http.Request, v any, limit int64) error { return decode(r, v, limit, true) }
+
+// DecodeOptional is DecodeStrict, but there may be no body at all.
+func DecodeOptional(r *http.Request, v any, limit int64) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	return decode(r, v, limit, true)
+}
 
 func decode(r *http.Request, v any, limit int64, strict bool) error {
 	if err := wantType(r, "application/json"); err != nil {

@@ -2,7 +2,6 @@ package web
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -108,7 +107,7 @@ func (s *splitter) Accept() (net.Conn, error) {
 // Close ends the listener; connections that are being looked at end too.
 func (s *splitter) Close() error {
 	s.end(fmt.Errorf("accept %s: %w", s.Addr(), net.ErrClosed))
-	_ = s.plain.Shutdown(context.Background()) // it has no listener of its own
+	_ = s.plain.Close() // it has no listener of its own
 	return s.Listener.Close()
 }
 

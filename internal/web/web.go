@@ -14,19 +14,25 @@
 //	})
 //	http.Serve(l, &web.Server{Routes: routes, Log: log})
 //
-// It knows nothing of faces, people or credentials, and limits no rates.
+// It knows nothing of faces, people or credentials.
 package web
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strconv"
+	"sync"
 	"time"
 )
 
@@ -46,6 +52,9 @@ type Server struct {
 	Routes   *Routes
 	Log      *slog.Logger  // access log and the causes of errors; nil discards
 	Deadline time.Duration // of a request; 0 means DefaultDeadline
+	Patience time.Duration // for the headers of a request; 0 means HeaderTimeout
+	// Admit, if set, is asked before a request is handled; its error is the answer.
+	Admit Handler
 	// HSTS tells browsers to come by TLS only from now on.
 	HSTS bool
 	// Observe, if set, is told of each answer: the route's pattern ("" if none),
@@ -59,7 +68,7 @@ func (s *Server) HTTP(base context.Context) *http.Server {
 	deadline := s.deadline()
 	return &http.Server{
 		Handler:           s,
-		ReadHeaderTimeout: HeaderTimeout,
+		ReadHeaderTimeout: cmp.Or(s.Patience, HeaderTimeout),
 		ReadTimeout:       deadline,
 		WriteTimeout:      deadline + 10*time.Second,
 		IdleTimeout:       IdleTimeout,
@@ -91,7 +100,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := newRequestID()
 	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), requestIDKey{}, id), s.deadline())
 	defer cancel()
-	out := &recorder{ResponseWriter: w}
+	out := &recorder{ResponseWriter: w, header: http.Header{}}
 	securityHeaders(out.Header())
 	out.Header().Set("X-Request-Id", id)
 	if s.HSTS {
@@ -99,7 +108,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 
 	handler, r, pattern := s.Routes.find(r.WithContext(ctx))
-	if err := guard(handler, out, r); err != nil {
+	defer s.late(out, id, pattern)()
+	var err error
+	if s.Admit != nil {
+		err = s.Admit(out, r)
+	}
+	if err == nil {
+		err = guard(handler, out, r)
+	}
+	if err != nil {
 		e := problem(err)
 		if e.Status >= http.StatusInternalServerError {
 			s.log().Error("request failed", "request", id, "route", pattern, "err", e.Err)
@@ -109,11 +126,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	took := time.Since(start)
+	status, bytes := out.answer()
 	// The pattern, not the path: a path may carry an id, a query a signature.
-	s.log().Info("request", "request", id, "method", knownMethod(r.Method), "route", pattern, "status", out.status, "bytes", out.bytes, "took", took)
+	s.log().Info("request", "request", id, "method", knownMethod(r.Method), "route", pattern, "status", status, "bytes", bytes, "took", took)
 	if s.Observe != nil {
-		s.Observe(pattern, knownMethod(r.Method), out.status, took)
+		s.Observe(pattern, knownMethod(r.Method), status, took)
 	}
+}
+
+// late answers in the place of a handler that does not hear the end of its
+// deadline, as one that waits for a call into C; what the handler says afterwards
+// is dropped. The returned function is for when it has ended in time.
+func (s *Server) late(out *recorder, id, pattern string) (inTime func()) {
+	limit := s.deadline()
+	t := time.AfterFunc(limit+limit/50, func() {
+		if out.takeOver(id) {
+			s.log().Error("a handler is stuck", "request", id, "route", pattern)
+		}
+	})
+	return func() { t.Stop() }
 }
 
 // knownMethod keeps invented methods out of the log and the metrics.
@@ -167,29 +198,100 @@ func newRequestID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// recorder remembers what was answered.
+// recorder remembers what was answered. The header is its own until the answer
+// begins, so that another answer can take its place.
 type recorder struct {
 	http.ResponseWriter
+	header http.Header
+
+	mu     sync.Mutex // protects the fields below, and what is written
 	status int
 	bytes  int64
+	over   bool // somebody else has answered
+	free   bool // the handler has lifted its deadline
 }
 
-func (w *recorder) started() bool { return w.status != 0 }
+func (w *recorder) Header() http.Header { return w.header }
+
+func (w *recorder) started() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.status != 0
+}
+
+func (w *recorder) answer() (status int, bytes int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.status, w.bytes
+}
 
 func (w *recorder) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.begin(status)
+}
+
+// begin sends the header; w.mu is held.
+func (w *recorder) begin(status int) {
+	if w.over || w.status != 0 {
+		return
 	}
+	w.status = status
+	maps.Copy(w.ResponseWriter.Header(), w.header)
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *recorder) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.begin(http.StatusOK)
+	if w.over {
+		return 0, context.DeadlineExceeded
 	}
 	n, err := w.ResponseWriter.Write(b)
 	w.bytes += int64(n)
 	return n, err
+}
+
+// takeOver answers that the deadline is over, unless the answer has begun, and
+// ends what the handler can say.
+func (w *recorder) takeOver(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.status != 0 || w.free {
+		return false
+	}
+	var b bytes.Buffer
+	if err := json.NewEncoder(&b).Encode(problem(context.DeadlineExceeded).body(id)); err != nil {
+		return false
+	}
+	h := w.ResponseWriter.Header()
+	securityHeaders(h)
+	h.Set("Content-Type", jsonType)
+	h.Set("Content-Length", strconv.Itoa(b.Len())) // it is whole although the handler goes on
+	h.Set("X-Request-Id", id)
+	w.status, w.over, w.bytes = http.StatusInternalServerError, true, int64(b.Len())
+	w.ResponseWriter.WriteHeader(w.status)
+	_, _ = w.ResponseWriter.Write(b.Bytes()) // the caller is gone if this fails
+	_ = http.NewResponseController(w.ResponseWriter).Flush()
+	return true
+}
+
+// SetWriteDeadline is for http.ResponseController; a zero time lifts the deadline
+// of the request too.
+func (w *recorder) SetWriteDeadline(t time.Time) error {
+	w.mu.Lock()
+	w.free = t.IsZero()
+	w.mu.Unlock()
+	return http.NewResponseController(w.ResponseWriter).SetWriteDeadline(t)
+}
+
+// FlushError is for http.ResponseController.
+func (w *recorder) FlushError() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.begin(http.StatusOK)
+	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
 // Hijack lets a websocket take the connection over.
@@ -198,7 +300,9 @@ func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if !ok {
 		return nil, nil, errors.New("hijack connection: not supported")
 	}
+	w.mu.Lock()
 	w.status = http.StatusSwitchingProtocols
+	w.mu.Unlock()
 	return h.Hijack()
 }
 

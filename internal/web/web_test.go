@@ -219,3 +219,52 @@ func TestOversizedHeadersAreRefused(t *testing.T) {
 		t.Errorf("status %d", resp.StatusCode)
 	}
 }
+
+// A handler that hears nothing of its deadline does not keep the caller waiting,
+// and what it says too late goes nowhere.
+func TestAHandlerThatIsStuck(t *testing.T) {
+	released, ended := make(chan bool), make(chan error, 1)
+	routes := web.NewRoutes()
+	routes.Handle("GET", "/stuck", func(w http.ResponseWriter, _ *http.Request) error {
+		<-released
+		w.Header().Set("X-Late", "1")
+		err := web.Write(w, 200, "too late")
+		ended <- err
+		return err
+	})
+	ts := httptest.NewServer(&web.Server{Routes: routes, Deadline: 50 * time.Millisecond})
+	defer ts.Close()
+	resp, err := http.Get(ts.URL + "/stuck")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var body web.ErrorBody
+	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil || resp.StatusCode != 500 || body.Code != "INTERNAL_SERVER_ERROR" ||
+		body.RequestID == "" || body.RequestID != resp.Header.Get("X-Request-Id") || resp.Header.Get("X-Content-Type-Options") == "" {
+		t.Errorf("status %d, %+v, %v", resp.StatusCode, body, err)
+	}
+	close(released)
+	if err := <-ended; err == nil || resp.Header.Get("X-Late") != "" {
+		t.Errorf("the late answer went somewhere: %v", err)
+	}
+	resp.Body.Close()
+}
+
+// Who has lifted the deadline takes the time it needs.
+func TestAHandlerThatTakesItsTime(t *testing.T) {
+	routes := web.NewRoutes()
+	routes.Handle("GET", "/long", func(w http.ResponseWriter, _ *http.Request) error {
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil {
+			return err
+		}
+		time.Sleep(150 * time.Millisecond) // three deadlines
+		return web.Write(w, 200, "done")
+	})
+	ts := httptest.NewServer(&web.Server{Routes: routes, Deadline: 50 * time.Millisecond})
+	defer ts.Close()
+	resp, err := http.Get(ts.URL + "/long")
+	if err != nil || resp.StatusCode != 200 {
+		t.Fatalf("%+v, %v", resp, err)
+	}
+	resp.Body.Close()
+}

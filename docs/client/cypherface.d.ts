@@ -1,0 +1,421 @@
+// Types of cypherface.js, as openapi.yaml has them; a test compares the two.
+
+export interface AccessToken {
+  success: true;
+  message: string;
+  accessToken: string;
+  token: string;
+  tokenType: "Bearer";
+  expiresIn: number;
+  expiresAt: string;
+  merchantId: string;
+}
+
+export interface KeyRequest {
+  name?: string;
+  rotate?: boolean | string;
+  role?: "integrator" | "operator" | "auditor" | "device";
+  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read")[];
+}
+
+export interface NewKey {
+  success: true;
+  message: string;
+  merchantId: string;
+  apiKey: string;
+  keyId: string;
+  environment: "sandbox" | "production";
+  role: "integrator" | "operator" | "auditor" | "device";
+  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read")[];
+  createdAt: string;
+}
+
+export interface KeyList {
+  success: true;
+  keys: Key[];
+}
+
+export interface Key {
+  keyId: string;
+  name: string;
+  last4: string;
+  status: "active" | "expiring" | "expired" | "suspended" | "revoked";
+  role: string;
+  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read")[];
+  createdAt: string;
+  lastUsedAt?: string;
+  expiresAt?: string;
+}
+
+export interface UserFields {
+  firstname?: string;
+  lastname?: string;
+  email?: string;
+  phone?: string;
+  externalId?: string;
+  password?: string;
+}
+
+export interface User {
+  userId: string;
+  firstname: string;
+  lastname: string;
+  email: string;
+  phone?: string;
+  externalId?: string;
+  status: "registered" | "enrolled" | "suspended";
+  createdAt: string;
+  updatedAt: string;
+  enrolledAt?: string;
+}
+
+export interface Upload {
+  success: true;
+  message: string;
+  url: string;
+  uploadUrl: string;
+  method: "PUT";
+  imageKey: string;
+  imageName: string;
+  contentType: string;
+  type: "upload" | "match";
+  expiresIn: number;
+  expiresAt: string;
+}
+
+export interface UploadedImage {
+  success: true;
+  message: "Face enrolled." | "Image received.";
+  imageKey: string;
+  faces: number;
+}
+
+export interface Match {
+  success: true;
+  match: boolean;
+  faceMatch: boolean;
+  similarity: number;
+  threshold: number;
+  message: string;
+  userId: string;
+  requestId: string;
+}
+
+export interface Detection {
+  success: true;
+  faceCount: number;
+  faces: Face[];
+  image: {
+    width: number;
+    height: number;
+  };
+  requestId: string;
+}
+
+export interface Face {
+  BoundingBox: BoundingBox;
+  Confidence: number;
+  Landmarks: ({
+    Type: "eyeLeft" | "eyeRight" | "nose" | "mouthLeft" | "mouthRight";
+    X: number;
+    Y: number;
+  })[];
+  Pose: {
+    Roll: number;
+    Yaw: number;
+    Pitch: number;
+  };
+  Quality: {
+    Brightness: number;
+    Sharpness: number;
+  };
+}
+
+export interface BoundingBox {
+  Width: number;
+  Height: number;
+  Left: number;
+  Top: number;
+}
+
+export type Scan = Match & {
+  faceCount: number;
+  faces: Face[];
+  image: {
+    width: number;
+    height: number;
+  };
+};
+
+export interface NewSession {
+  sessionId: string;
+  success: true;
+  status: "CREATED";
+  mode: "passive" | "active";
+  expiresIn: 180;
+  expiresAt: string;
+  challenge: ("center" | "left" | "right")[];
+  minFrames: 3;
+  maxFrames: 20;
+}
+
+export interface Frame {
+  success: true;
+  imageKey: string;
+  faces: number;
+  status: "IN_PROGRESS";
+}
+
+export interface LivenessMatch {
+  match: boolean;
+  similarity: number;
+  success: true;
+  livenessSuccess: boolean;
+  confidence: number;
+  threshold: number;
+  message: string;
+  reasons?: ("passive" | "repeated_frame" | "no_movement" | "too_few_faces" | "other_face" | "challenge")[];
+  hint?: string;
+  requestId: string;
+}
+
+export interface LivenessCheck {
+  success: true;
+  livenessSuccess: boolean;
+  faceMatch: boolean;
+  similarity: number;
+  message: string;
+  reasons?: ("passive" | "repeated_frame" | "no_movement" | "too_few_faces" | "other_face" | "challenge")[];
+  hint?: string;
+  response: {
+    "$metadata": {
+      httpStatusCode: 200;
+      requestId: string;
+      attempts: 1;
+      totalRetryDelay: 0;
+    };
+    AuditImages: never[];
+    Confidence: number;
+    ReferenceImage: {
+      BoundingBox: BoundingBox;
+    };
+    SessionId: string;
+    Status: "CREATED" | "IN_PROGRESS" | "SUCCEEDED" | "FAILED" | "EXPIRED" | "MATCHED";
+  };
+}
+
+export interface Session {
+  success: true;
+  sessionId: string;
+  userId: string;
+  status: "CREATED" | "IN_PROGRESS" | "SUCCEEDED" | "FAILED" | "EXPIRED" | "MATCHED";
+  mode: "passive" | "active";
+  challenge: ("center" | "left" | "right")[];
+  frames: number;
+  confidence: number;
+  similarity: number;
+  createdAt: string;
+  expiresAt: string;
+}
+
+export interface VerificationPage {
+  success: true;
+  verifications: Verification[];
+  limit: number;
+  page?: number;
+  nextCursor?: string;
+}
+
+export interface Verification {
+  seq: number;
+  epoch: number;
+  time: string;
+  type: string;
+  action?: string;
+  outcome?: string;
+  reasons?: string[];
+  counters?: Record<string, number>;
+  userId?: string;
+  sessionId?: string;
+  doorId?: string;
+  requestId?: string;
+}
+
+export interface UserExport {
+  success: true;
+  exportedAt: string;
+  user: User;
+  hasPassword: boolean;
+  crops: {
+    id: string;
+    createdAt: string;
+    source?: string;
+    quality?: string[];
+    landmarks: {
+      x: number;
+      y: number;
+    }[];
+    image: string;
+  }[];
+  templates: {
+    space: string;
+    createdAt: string;
+    crops: number;
+    vector: number[];
+  }[];
+  images: ({
+    imageKey: string;
+    type: "upload" | "match" | "frame";
+    imageName?: string;
+    contentType: string;
+    createdAt: string;
+    expiresAt?: string;
+    data?: string;
+  })[];
+  sessions: ({
+    sessionId: string;
+    status: "CREATED" | "IN_PROGRESS" | "SUCCEEDED" | "FAILED" | "EXPIRED" | "MATCHED";
+    mode: string;
+    createdAt: string;
+    confidence: number;
+    similarity: number;
+  })[];
+  grants: Record<string, unknown>[];
+  events: Verification[];
+  moreEvents: boolean;
+}
+
+export interface Identification {
+  success: true;
+  match: boolean;
+  userId?: string;
+  similarity: number;
+  threshold: number;
+  candidates: {
+    userId: string;
+    similarity: number;
+  }[];
+  gallery: number;
+  faces: number;
+  message: string;
+  requestId: string;
+}
+
+export interface ErrorBody {
+  success: false;
+  status: number;
+  code: "BAD_REQUEST" | "UNAUTHORIZED" | "UPSTREAM_PROCESSOR_ERROR" | "FORBIDDEN" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "CONFLICT" | "UNPROCESSABLE_ENTITY" | "INTERNAL_SERVER_ERROR" | "PAYLOAD_TOO_LARGE" | "TOO_MANY_REQUESTS" | "SERVICE_UNAVAILABLE";
+  message: string;
+  error: string;
+  requestId: string;
+  details?: {
+    field: string;
+    issue: string;
+  }[];
+}
+
+export interface UserAnswer {
+  success: true;
+  message?: string;
+  user: User;
+}
+
+export interface UserPage {
+  success: true;
+  users: User[];
+  limit: number;
+  page?: number;
+  nextCursor?: string;
+}
+
+export interface Done {
+  success: true;
+  message: string;
+}
+
+export interface UserQuery {
+  search?: string;
+  status?: User["status"];
+  cursor?: string;
+  page?: number;
+  limit?: number;
+}
+
+export interface VerificationQuery {
+  userId?: string;
+  from?: string;
+  to?: string;
+  cursor?: string;
+  page?: number;
+  limit?: number;
+}
+
+export interface UploadRequest {
+  userId: string;
+  imageName: string;
+  contentType: string;
+  type: "upload" | "match";
+}
+
+export interface CaptureRequest {
+  purpose: "frame" | "upload" | "match";
+  userId?: string;
+  sessionId?: string;
+}
+
+export interface Call {
+  path?: Record<string, string>;
+  query?: Record<string, string | number | undefined>;
+  headers?: Record<string, string>;
+  json?: unknown;
+  form?: FormData;
+}
+
+export declare const OPERATIONS: Readonly<Record<string, readonly [method: string, path: string]>>;
+
+export declare class CypherFaceError extends Error {
+  status: number;
+  code?: ErrorBody["code"];
+  details: { field: string; issue: string }[];
+  requestId?: string;
+  retryAfter?: number;
+}
+
+export declare class CypherFace {
+  baseURL: string;
+  credential: string;
+  constructor(baseURL: string, credential?: string, options?: { fetch?: typeof fetch });
+  call(operation: string, call?: Call): Promise<unknown>;
+  answer(response: Response): Promise<unknown>;
+  accessToken(merchantId: string, apiKey: string): Promise<AccessToken>;
+  refreshToken(): Promise<AccessToken>;
+  createApiKey(request?: KeyRequest): Promise<NewKey>;
+  listApiKeys(): Promise<KeyList>;
+  revokeApiKey(keyId: string): Promise<Done & { keyId: string }>;
+  register(fields: UserFields): Promise<Done & { userId: string; user: User }>;
+  listUsers(query?: UserQuery): Promise<UserPage>;
+  showUser(userId: string): Promise<UserAnswer>;
+  changeUser(userId: string, fields: UserFields): Promise<UserAnswer>;
+  deleteUser(userId: string): Promise<Done & { userId: string }>;
+  exportUser(userId: string): Promise<UserExport>;
+  showImage(userId: string): Promise<Blob>;
+  deleteImage(userId: string): Promise<Done & { userId: string }>;
+  generateUploadUrl(request: UploadRequest): Promise<Upload>;
+  put(link: Upload, image: Blob): Promise<UploadedImage>;
+  enrol(userId: string, imageName: string, image: Blob): Promise<UploadedImage>;
+  match(userId: string, imageName: string, image: Blob): Promise<Match>;
+  faceMatch(userId: string): Promise<Match>;
+  faceScan(userId: string, imageData: string): Promise<Scan>;
+  faceDetect(image: Blob): Promise<Detection>;
+  startLivenessSession(userId: string, mode?: "passive" | "active"): Promise<NewSession>;
+  uploadFrame(sessionId: string, image: Blob): Promise<Frame>;
+  matchLivenessFace(userId: string, sessionId: string): Promise<LivenessMatch>;
+  checkLiveness(sessionId: string): Promise<LivenessCheck>;
+  showLivenessSession(sessionId: string): Promise<Session>;
+  listVerifications(query?: VerificationQuery): Promise<VerificationPage>;
+  capture(request: CaptureRequest): Promise<Frame | UploadedImage>;
+  cameraSnapshot(doorId?: string): Promise<Blob>;
+  identify(image?: Blob): Promise<Identification>;
+  ready(): Promise<{ status: "ready"; warnings?: string[] }>;
+  version(): Promise<{ success: true; version: string; environment: "sandbox" | "production"; pack: string }>;
+}

@@ -1,0 +1,152 @@
+// The CypherFace REST API in JavaScript: one module for browsers and Node (18 and
+// later), without dependencies. cypherface.d.ts has its types.
+//
+//   import { CypherFace } from "./cypherface.js";
+//   const box = new CypherFace("https://box.example:8443", apiKeyOrToken);
+//   const { userId } = await box.register({ firstname: "Ada", lastname: "Lovelace", email: "ada@example.org" });
+//   await box.enrol(userId, "ada.jpg", picture);          // a Blob with its type
+//   const { match } = await box.match(userId, "door.jpg", other);
+//
+// An answer that is no success is thrown as a CypherFaceError. Nothing is retried.
+
+/** The operations of openapi.yaml, by their operationId. */
+export const OPERATIONS = Object.freeze({
+  accessToken: ["POST", "/access-token"],
+  refreshToken: ["POST", "/refresh-token"],
+  createApiKey: ["POST", "/merchant-api-key"],
+  listApiKeys: ["GET", "/merchant-api-key"],
+  revokeApiKey: ["DELETE", "/merchant-api-key/{keyId}"],
+  register: ["POST", "/register"],
+  listUsers: ["GET", "/users"],
+  showUser: ["GET", "/users/{userId}"],
+  changeUser: ["PUT", "/users/{userId}"],
+  deleteUser: ["DELETE", "/users/{userId}"],
+  exportUser: ["GET", "/users/{userId}/export"],
+  showImage: ["GET", "/image/{userId}"],
+  deleteImage: ["DELETE", "/image/{userId}"],
+  generateUploadUrl: ["POST", "/upload/generate-url"],
+  faceMatch: ["POST", "/face/match"],
+  faceScan: ["POST", "/face-scan"],
+  faceDetect: ["POST", "/face/detect"],
+  startLivenessSession: ["POST", "/start-liveness-session"],
+  uploadFrame: ["POST", "/upload-frame"],
+  matchLivenessFace: ["POST", "/match-liveness-face"],
+  checkLiveness: ["POST", "/check-liveness"],
+  showLivenessSession: ["GET", "/face-liveness/{sessionId}"],
+  listVerifications: ["GET", "/verifications"],
+  capture: ["POST", "/capture"],
+  cameraSnapshot: ["GET", "/camera/snapshot"],
+  identify: ["POST", "/identify"],
+  ready: ["GET", "/readyz"],
+  version: ["GET", "/version"],
+});
+
+export class CypherFaceError extends Error {
+  constructor(status, body, retryAfter) {
+    super(body?.message ?? `the answer has status ${status}`);
+    this.name = "CypherFaceError";
+    this.status = status;
+    this.code = body?.code;
+    this.details = body?.details ?? [];
+    this.requestId = body?.requestId;
+    this.retryAfter = retryAfter; // seconds, with status 429
+  }
+}
+
+export class CypherFace {
+  /** options.fetch stands in for the global fetch. */
+  constructor(baseURL, credential = "", options = {}) {
+    this.baseURL = baseURL.replace(/\/$/, "");
+    this.credential = credential;
+    this.fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
+  }
+
+  /** Calls an operation: { path, query, headers, json, form }. */
+  async call(operation, { path = {}, query = {}, headers = {}, json, form } = {}) {
+    const [method, template] = OPERATIONS[operation];
+    const filled = template.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(path[name]));
+    const asked = Object.entries(query).filter(([, v]) => v !== undefined && v !== "");
+    const url = `${this.baseURL}/api${filled}/${asked.length ? "?" + new URLSearchParams(asked) : ""}`;
+    const init = { method, headers: { ...headers } };
+    if (this.credential) init.headers.Authorization = `Bearer ${this.credential}`;
+    if (json !== undefined) {
+      init.headers["Content-Type"] = "application/json";
+      init.body = JSON.stringify(json);
+    } else if (form) {
+      init.body = form; // its type has a boundary, which fetch knows
+    }
+    return this.answer(await this.fetch(url, init));
+  }
+
+  async answer(response) {
+    const isJSON = (response.headers.get("Content-Type") ?? "").startsWith("application/json");
+    if (!response.ok) {
+      const body = isJSON ? await response.json() : undefined;
+      const wait = Number(response.headers.get("Retry-After")) || undefined;
+      throw new CypherFaceError(response.status, body, wait);
+    }
+    return isJSON ? response.json() : response.blob();
+  }
+
+  accessToken(merchantId, apiKey) { return this.call("accessToken", { headers: { merchantId, "x-api-key": apiKey } }); }
+  refreshToken() { return this.call("refreshToken"); }
+  createApiKey(request = {}) { return this.call("createApiKey", { json: request }); }
+  listApiKeys() { return this.call("listApiKeys"); }
+  revokeApiKey(keyId) { return this.call("revokeApiKey", { path: { keyId } }); }
+
+  register(fields) { return this.call("register", { json: fields }); }
+  listUsers(query = {}) { return this.call("listUsers", { query }); }
+  showUser(userId) { return this.call("showUser", { path: { userId } }); }
+  changeUser(userId, fields) { return this.call("changeUser", { path: { userId }, json: fields }); }
+  deleteUser(userId) { return this.call("deleteUser", { path: { userId } }); }
+  exportUser(userId) { return this.call("exportUser", { path: { userId } }); }
+  showImage(userId) { return this.call("showImage", { path: { userId } }); }
+  deleteImage(userId) { return this.call("deleteImage", { path: { userId } }); }
+
+  generateUploadUrl(request) { return this.call("generateUploadUrl", { json: request }); }
+
+  /** Sends an image to a link of generateUploadUrl; it needs no credential. */
+  async put(link, image) {
+    return this.answer(await this.fetch(link.url, { method: link.method, headers: { "Content-Type": link.contentType }, body: image }));
+  }
+
+  /** Makes an image, a Blob with its type, the face of a user. */
+  async enrol(userId, imageName, image) {
+    return this.put(await this.generateUploadUrl({ userId, imageName, contentType: image.type, type: "upload" }), image);
+  }
+
+  /** Compares an image, a Blob with its type, with a user. */
+  async match(userId, imageName, image) {
+    await this.put(await this.generateUploadUrl({ userId, imageName, contentType: image.type, type: "match" }), image);
+    return this.faceMatch(userId);
+  }
+
+  faceMatch(userId) { return this.call("faceMatch", { json: { userId } }); }
+  faceScan(userId, imageData) { return this.call("faceScan", { json: { userId, imageData } }); }
+  faceDetect(image) { return this.call("faceDetect", { form: withFile("image", image) }); }
+
+  startLivenessSession(userId, mode) { return this.call("startLivenessSession", { json: { userId, mode } }); }
+  uploadFrame(sessionId, image) { return this.call("uploadFrame", { form: withFile("frame", image, { sessionId }) }); }
+  matchLivenessFace(userId, sessionId) { return this.call("matchLivenessFace", { json: { userId, sessionId } }); }
+  checkLiveness(sessionId) { return this.call("checkLiveness", { json: { sessionId } }); }
+  showLivenessSession(sessionId) { return this.call("showLivenessSession", { path: { sessionId } }); }
+
+  listVerifications(query = {}) { return this.call("listVerifications", { query }); }
+  capture(request) { return this.call("capture", { json: request }); }
+
+  /** What a camera sees, a Blob: that of a door, or the box's own. */
+  cameraSnapshot(doorId) { return this.call("cameraSnapshot", { query: { door: doorId } }); }
+
+  /** Without an image it asks about whom the box's camera sees. */
+  identify(image) { return this.call("identify", image ? { form: withFile("image", image) } : { json: { source: "camera" } }); }
+
+  ready() { return this.call("ready"); }
+  version() { return this.call("version"); }
+}
+
+function withFile(name, image, fields = {}) {
+  const form = new FormData();
+  for (const [key, value] of Object.entries(fields)) form.append(key, value);
+  form.append(name, image, "image");
+  return form;
+}
