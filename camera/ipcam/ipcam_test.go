@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -205,7 +206,19 @@ func TestTLS(t *testing.T) {
 		t.Errorf("a certificate that nobody signed: %v, want a hint with %s", err, pin)
 	}
 	watch(t, logins(user, password), s.URL+"/video?a=b&tlspin="+pin).frames(t, 2)
+	rtsp := mjpegServer(t)
+	rtsp.stop()
+	rtsp.tls, rtsp.password = &tls.Config{Certificates: s.TLS.Certificates}, true
+	rtsp.start()
+	secure := "rtsps" + strings.TrimPrefix(rtsp.url("/live"), "rtsp")
+	watch(t, logins(user, password), secure+"?tlspin="+pin).frames(t, 2)
+	if err := watch(t, logins(user, password), secure).fault(t); !strings.Contains(err.Error(), "tlspin="+pin) {
+		t.Errorf("RTSP with a certificate that nobody signed: %v, want a hint with %s", err, pin)
+	}
 	other := "sha256:" + strings.Repeat("00", 32)
+	if err := watch(t, Driver{}, secure+"?tlspin="+other).fault(t); !errors.Is(err, errPin) {
+		t.Errorf("RTSP with another certificate: %v", err)
+	}
 	if err := watch(t, Driver{}, s.URL+"/video?tlspin="+other).fault(t); !errors.Is(err, errPin) {
 		t.Errorf("another certificate: %v", err)
 	}

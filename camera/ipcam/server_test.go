@@ -3,6 +3,7 @@ package ipcam
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"image/jpeg"
 	"io"
@@ -135,6 +136,7 @@ type rtspServer struct {
 	format   format.Format
 	encode   func(i int) ([]*rtp.Packet, error)
 	password bool
+	tls      *tls.Config // nil: plain
 	stalls   atomic.Bool
 	played   atomic.Int64
 
@@ -162,7 +164,7 @@ func (s *rtspServer) url(path string) string { return "rtsp://" + s.address + pa
 // start switches the camera on, stop off.
 func (s *rtspServer) start() {
 	s.t.Helper()
-	s.server = &gortsplib.Server{Handler: s, RTSPAddress: s.address}
+	s.server = &gortsplib.Server{Handler: s, RTSPAddress: s.address, TLSConfig: s.tls}
 	if err := s.server.Start(); err != nil {
 		s.t.Fatal(err)
 	}
