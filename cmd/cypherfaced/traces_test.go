@@ -78,7 +78,8 @@ func TestNothingLiesOpen(t *testing.T) {
 	if raw, err := hex.DecodeString(strings.ReplaceAll(d.boot.APIKey, "-", "")); err == nil {
 		tr["the bytes of the API key"] = raw
 	}
-	tr["a token"] = []byte(d.token())
+	tr["a token"] = []byte(d.token("/access-token", "merchantId", string(d.boot.MerchantID), "x-api-key", d.boot.APIKey))
+	tr["the token that followed"] = []byte(d.token("/refresh-token", "Authorization", string(tr["a token"])))
 
 	user := d.call("POST", "/register/", fmt.Sprintf(`{"firstname":%q,"lastname":%q,"email":"%s@example.org","phone":%q,"externalId":%q,"password":%q}`,
 		marker+"First", marker, marker, phone, marker, marker+"Password"), 201)
@@ -116,15 +117,16 @@ func TestNothingLiesOpen(t *testing.T) {
 	}
 }
 
-// token exchanges the API key for a token.
-func (d *daemonRun) token() string {
+// token asks for a token, with headers.
+func (d *daemonRun) token(path string, header ...string) string {
 	d.t.Helper()
-	req, err := http.NewRequest("POST", d.url+"/access-token", nil)
+	req, err := http.NewRequest("POST", d.url+path, nil)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	req.Header.Set("merchantId", string(d.boot.MerchantID))
-	req.Header.Set("x-api-key", d.boot.APIKey)
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
 	resp, err := d.http.Do(req)
 	if err != nil {
 		d.t.Fatal(err)
@@ -132,7 +134,7 @@ func (d *daemonRun) token() string {
 	defer resp.Body.Close()
 	var m struct{ AccessToken string }
 	if err := json.NewDecoder(resp.Body).Decode(&m); err != nil || m.AccessToken == "" {
-		d.t.Fatalf("status %d, %v", resp.StatusCode, err)
+		d.t.Fatalf("%s: status %d, %v", path, resp.StatusCode, err)
 	}
 	return m.AccessToken
 }
