@@ -32,6 +32,12 @@ func (t times) at(share float64) time.Duration {
 	return t[min(len(t)-1, int(share*float64(len(t))))]
 }
 
+// String is the tenth, the median and the last percentile, in milliseconds.
+func (t times) String() string {
+	ms := func(share float64) float64 { return t.at(share).Seconds() * 1000 }
+	return fmt.Sprintf("%.2f\t%.2f\t%.2f\t", ms(.1), ms(.5), ms(.99))
+}
+
 // repeat calls fn from some goroutines until the time is over. fn returns how long
 // what counts of it took.
 func repeat(t *testing.T, callers int, limit time.Duration, fn func(caller int) time.Duration) (times, time.Duration) {
@@ -165,11 +171,10 @@ func TestLoad(t *testing.T) {
 	bareDetect, bareMatch := bare(t, raw)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	defer w.Flush()
-	fmt.Fprintln(w, "call\tcallers\tcalls/s\tp50 ms\tp99 ms\t")
+	fmt.Fprintln(w, "call\tcallers\tcalls/s\tp10 ms\tp50 ms\tp99 ms\t")
 	row := func(name string, n int, fn func(int) time.Duration) times {
 		all, took := repeat(t, n, *loadFor, fn)
-		ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-		fmt.Fprintf(w, "%s\t%d\t%.1f\t%.2f\t%.2f\t\n", name, n, float64(len(all))/took.Seconds(), ms(all.at(.5)), ms(all.at(.99)))
+		fmt.Fprintf(w, "%s\t%d\t%.1f\t%s\n", name, n, float64(len(all))/took.Seconds(), all)
 		return all
 	}
 	row("bare engine: detect", 1, bareDetect)
@@ -181,9 +186,10 @@ func TestLoad(t *testing.T) {
 		two, _ := repeat(t, 1, *loadFor/5, match)
 		under, over = append(under, one...), append(over, two...)
 	}
-	fmt.Fprintf(w, "bare engine: detect, embed, compare\t1\t\t%.2f\t%.2f\t\n", under.at(.5).Seconds()*1000, under.at(.99).Seconds()*1000)
-	fmt.Fprintf(w, "POST /face/match\t1\t\t%.2f\t%.2f\t\n", over.at(.5).Seconds()*1000, over.at(.99).Seconds()*1000)
-	fmt.Fprintf(w, "the API adds to a match\t\t\t%.2f\t\t\n", (over.at(.5)-under.at(.5)).Seconds()*1000)
+	fmt.Fprintf(w, "bare engine: detect, embed, compare\t1\t\t%s\n", under)
+	fmt.Fprintf(w, "POST /face/match\t1\t\t%s\n", over)
+	more := func(share float64) float64 { return (over.at(share) - under.at(share)).Seconds() * 1000 }
+	fmt.Fprintf(w, "the API adds to a match\t\t\t%.2f\t%.2f\t\t\n", more(.1), more(.5))
 	for _, n := range []int{1, callers} {
 		row("POST /access-token", n, token)
 		if n > 1 {
