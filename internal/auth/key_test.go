@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -155,5 +156,27 @@ func TestLoginAtTheBox(t *testing.T) {
 	})
 	if n != 2 { // the first key, and the login that is on
 		t.Errorf("%d keys are kept", n)
+	}
+}
+
+// full is a store without room for changes.
+type full struct{ store.Store }
+
+func (full) Update(context.Context, store.Cause, func(*store.Tx) error) error {
+	return store.ErrFull
+}
+
+func TestAFullDiskLocksNobodyOut(t *testing.T) {
+	b := newBox(t, store.Sandbox)
+	token := b.token(t)
+	b.now = b.now.Add(2 * time.Hour) // that the key was used is to be noted again
+	a, err := auth.Open(t.Context(), full{b.store}, func() time.Time { return b.now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, header := range []string{"Bearer " + b.apiKey, token} {
+		if _, err := a.Authenticate(t.Context(), []string{header}); err != nil {
+			t.Errorf("%.12s…: %v", header, err)
+		}
 	}
 }
