@@ -12,6 +12,8 @@ BUILD         := $(GO) build -trimpath -ldflags "-s -w"
 QEMU          := qemu-aarch64-static -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(CURDIR)/.deps/lib/linux_arm64
 export MODEL_SOURCES
 
+SHELL         := /bin/bash
+
 .DEFAULT_GOAL := build
 .PHONY: help setup build run test race check cross test-arm64 fuzz leak faults vm kill bench accuracy install clean
 
@@ -67,7 +69,7 @@ leak: setup ## 10,000 loads and 100,000 inferences under the eye of RSS
 	$(GO) test -run Leak -count=1 -v -timeout 60m ./engine/tflite -args -leak
 
 faults: setup ## the tables of docs/reliability.md: faults of cameras, each operation of the disk (root, FUSE)
-	@{ $(GO) test -count=1 -v -run 'TestFaults|TestDeviceHealth' ./camera/v4l2 -args -faults; \
+	@set -o pipefail; { $(GO) test -count=1 -v -run 'TestFaults|TestDeviceHealth' ./camera/v4l2 -args -faults && \
 	   $(GO) test -count=1 -v -run TestComesBack ./camera/ipcam; } | sed -n 's/.*go:[0-9]*: |/|/p' | sort
 	$(GO) test -count=1 -v -timeout 30m -run TestFaults ./store/bolt -bolt.faults 0
 
