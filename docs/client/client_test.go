@@ -1,7 +1,13 @@
 package client
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"log"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"reflect"
 	"regexp"
@@ -206,5 +212,31 @@ func TestTypesForJavaScript(t *testing.T) {
 		if !strings.Contains(types, "\n  "+m[1]+"(") {
 			t.Errorf("%s has no type", m[1])
 		}
+	}
+}
+
+// TestPinned: a certificate is trusted by its fingerprint alone.
+func TestPinned(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"version":"1"}`) }))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients who do not trust it
+	s.StartTLS()
+	defer s.Close()
+	sum := sha256.Sum256(s.Certificate().Raw)
+	right := strings.ToUpper(hex.EncodeToString(sum[:]))
+	for name, tt := range map[string]struct {
+		fingerprint string
+		ok          bool
+	}{"right": {right, true}, "with colons": {right[:2] + ":" + right[2:], true}, "another": {strings.Repeat("00", 32), false}} {
+		c := New(s.URL, "")
+		var err error
+		if c.HTTP, err = Pinned(tt.fingerprint); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := c.Version(t.Context()); (err == nil) != tt.ok || tt.ok && v.Version != "1" {
+			t.Errorf("%s: %+v, %v", name, v, err)
+		}
+	}
+	if _, err := Pinned("12"); err == nil {
+		t.Error("a fingerprint that is none is taken")
 	}
 }
