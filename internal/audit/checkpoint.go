@@ -169,6 +169,9 @@ func openNotes(path string) (*notes, error) {
 	n := &notes{file: f}
 	all, err := readNotes(path)
 	if err == nil {
+		err = store.HandOver(f)
+	}
+	if err == nil {
 		n.end, err = wholeLines(f)
 	}
 	if err == nil {

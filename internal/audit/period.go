@@ -127,7 +127,9 @@ func writePeriod(ctx context.Context, s store.Store, dir string, before store.Tr
 	if w.file, err = os.OpenFile(path+draftSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
 		return w.period, err
 	}
-	err = w.write(ctx, s)
+	if err = store.HandOver(w.file); err == nil {
+		err = w.write(ctx, s)
+	}
 	if err == nil {
 		err = w.file.Sync()
 	}

@@ -155,7 +155,10 @@ func openMapped(path string, opt Options, space int) (db *file, err error) {
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: space,
 		OpenFile: func(name string, flag int, perm os.FileMode) (_ *os.File, err error) {
-			if db.f, err = os.OpenFile(name, flag, perm); err == nil {
+			if db.f, err = os.OpenFile(name, flag, perm); err == nil && flag&os.O_CREATE != 0 {
+				err = store.HandOver(db.f)
+			}
+			if err == nil {
 				info, err = db.f.Stat()
 			}
 			return db.f, err

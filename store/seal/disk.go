@@ -6,7 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"github.com/cypherface/edge/store"
 )
 
 // disk writes files so that a cut leaves the old or the new one whole.
@@ -86,7 +87,7 @@ func (d *disk) draft(path string, content []byte) error {
 		return err
 	}
 	defer f.Close()
-	if err := handOver(f); err != nil {
+	if err := store.HandOver(f); err != nil {
 		return err
 	}
 	if d.step != nil { // a cut may leave half of it
@@ -207,7 +208,7 @@ func (d *disk) append(path string, lines []byte) error {
 			lines = append([]byte{'\n'}, lines...)
 		}
 	}
-	if err := handOver(f); err != nil {
+	if err := store.HandOver(f); err != nil {
 		return err
 	}
 	if d.step != nil {
@@ -223,20 +224,6 @@ func (d *disk) append(path string, lines []byte) error {
 		return err
 	}
 	return d.syncDir(path)
-}
-
-// handOver gives a file that root has made to the owner of its folder: the box runs
-// as another user, who could not read it.
-func handOver(f *os.File) error {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	st, err := os.Stat(filepath.Dir(f.Name()))
-	if err != nil {
-		return err
-	}
-	owner := st.Sys().(*syscall.Stat_t)
-	return f.Chown(int(owner.Uid), int(owner.Gid))
 }
 
 func (d *disk) blank(f *os.File) error {
