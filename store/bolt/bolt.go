@@ -77,7 +77,8 @@ type Options struct {
 	Keyring func() (store.Keyring, error)
 
 	// Reserve is how much disk space, in bytes, is kept in a file beside the store
-	// for essential Updates, for when the disk is full; 0: none. It is given up
+	// for essential Updates, for when the disk is full; 0 leaves one that is there
+	// alone, as for tools that open the store in between. It is given up
 	// where less than 8 MiB are free, and taken again where there is room.
 	Reserve int64
 

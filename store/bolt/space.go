@@ -34,14 +34,7 @@ type space struct {
 // good for use even with an error.
 func openSpace(path string, size int64, log *slog.Logger) (*space, error) {
 	s := &space{path: path + ".reserve", size: size, log: log}
-	if size > 0 {
-		return s, s.check()
-	}
-	err := os.Remove(s.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	return s, err
+	return s, s.check()
 }
 
 // check compares what is free with what should be, and lets the reserve go or

@@ -86,6 +86,22 @@ func TestDiskFull(t *testing.T) {
 	if err := put(false); err != nil || s.Full() {
 		t.Fatalf("with room: full %v, %v", s.Full(), err)
 	}
+	// A tool that keeps no reserve leaves the box's alone.
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = bolt.Open(path, bolt.Options{Environment: store.Sandbox}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(path + ".reserve"); err != nil || st.Size() != 16<<20 {
+		t.Errorf("the reserve after a tool: %v", err)
+	}
+	if s, err = bolt.Open(path, opt); err != nil {
+		t.Fatal(err)
+	}
 	ballast(t, weight, 1<<20)
 	if err := put(false); !errors.Is(err, store.ErrFull) || !s.Full() {
 		t.Errorf("on a full disk: full %v, error %v, want ErrFull", s.Full(), err)
