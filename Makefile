@@ -45,7 +45,7 @@ test: setup ## run every test
 race: setup ## the packages with goroutines of their own, under the race detector
 	$(GO) test -race -short -timeout 15m ./store/... ./internal/... ./camera/... ./engine/scan ./cmd/cypherfaced
 
-check: ## formatting, vet, staticcheck, tidy module, and a build without cgo
+check: setup ## formatting, vet, staticcheck, tidy module, and a build without cgo
 	@test -z "$$(gofmt -l cmd engine camera store models internal *.go | tee /dev/stderr)" || { echo "gofmt -w the files above"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
