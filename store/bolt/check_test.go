@@ -206,9 +206,10 @@ func TestEveryDamageIsFound(t *testing.T) {
 			t.Errorf("%s of a %s page is not found, and something else is read: %v", name, kind, different(dump(t, path), dump(t, victim)))
 		}
 	}
+	tried := map[string]int{}
 	for id, kind := range kinds {
-		if testing.Short() && id > 4 && id%4 > 0 {
-			continue
+		if tried[kind]++; testing.Short() && tried[kind] > 4 && tried[kind]%4 > 0 {
+			continue // where the pages of a kind lie is another thing each time: count, so that each is there
 		}
 		at := id * page
 		var offsets []int
