@@ -202,12 +202,12 @@ func TestDescription(t *testing.T) {
 	if info.Schema != 1+len(migrations) {
 		t.Errorf("read %+v", info)
 	}
-	m.buckets[metaBucket][infoKey] = bytes.Replace(good, []byte(`"schema":3`), []byte(`"schema":2`), 1)
+	m.buckets[metaBucket][infoKey] = bytes.Replace(good, []byte(`"schema":4`), []byte(`"schema":2`), 1)
 	m.buckets[metaBucket][headKey] = make([]byte, 40)
 	if _, err := Inspect(m, Options{Environment: Sandbox}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("an older schema with a tree: error %v, want ErrDamaged", err)
 	}
-	m.buckets[metaBucket][infoKey] = bytes.Replace(good, []byte(`"schema":3`), []byte(`"schema":7`), 1)
+	m.buckets[metaBucket][infoKey] = bytes.Replace(good, []byte(`"schema":4`), []byte(`"schema":7`), 1)
 	if _, err := Inspect(m, Options{Environment: Sandbox}); !errors.Is(err, ErrNewer) {
 		t.Errorf("a newer schema: error %v, want ErrNewer", err)
 	}

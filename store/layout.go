@@ -16,6 +16,9 @@ var migrations = []func(*Layout, KV) error{
 	// sealed stays as it is; programs that know schema 1 only are kept out.
 	func(*Layout, KV) error { return nil },
 	(*Layout).plantTree,
+	// Schema 4 knows kinds and fields of records that an older program would drop
+	// when it puts a record back; what lies there stays as it is.
+	func(*Layout, KV) error { return nil },
 }
 
 const (

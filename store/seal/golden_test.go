@@ -23,9 +23,10 @@ var updateFlag = flag.Bool("seal.update", false, "write the golden data folder o
 //	../bolt/testdata/schema1.db.gz   schema 1, which could not be sealed
 //	testdata/schema2                 schema 2, sealed, values and keyring of version 1
 //	testdata/schema3                 schema 3, whose journal has a tree
+//	testdata/schema4                 schema 4, the same with more kinds of records
 const (
 	goldenClear   = "../bolt/testdata/schema1.db.gz"
-	goldenPresent = "testdata/schema3"
+	goldenPresent = "testdata/schema4"
 )
 
 // goldenRoot is the root of the tree of the golden journal.
@@ -53,7 +54,7 @@ func TestGolden(t *testing.T) {
 	if *updateFlag {
 		writeGolden(t)
 	}
-	for _, golden := range []string{"testdata/schema2", goldenPresent} {
+	for _, golden := range []string{"testdata/schema2", "testdata/schema3", goldenPresent} {
 		t.Run(filepath.Base(golden), func(t *testing.T) {
 			dir := t.TempDir()
 			unpack(t, dir, filepath.Join(golden, "store.db.gz"))
@@ -139,7 +140,7 @@ func checkGolden(t *testing.T, path string, opt bolt.Options) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if info := s.Info(); info.Schema != 3 || info.Epoch != 1 || info.Environment != store.Sandbox {
+	if info := s.Info(); info.Schema != 4 || info.Epoch != 1 || info.Environment != store.Sandbox {
 		t.Errorf("info %+v", info)
 	}
 	at := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
