@@ -46,7 +46,7 @@ race: setup ## the packages with goroutines of their own, under the race detecto
 	$(GO) test -race -short -timeout 15m ./store/... ./internal/... ./camera/... ./engine/scan ./cmd/cypherfaced
 
 check: setup ## formatting, vet, staticcheck, tidy module, and a build without cgo
-	@test -z "$$(gofmt -l cmd engine camera store models internal *.go | tee /dev/stderr)" || { echo "gofmt -w the files above"; exit 1; }
+	@test -z "$$(gofmt -l cmd engine camera store models internal sync *.go | tee /dev/stderr)" || { echo "gofmt -w the files above"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
