@@ -126,6 +126,23 @@ func Default(root string) (*Pack, error) {
 	return nil, fmt.Errorf("open pack in %s: %w (make setup installs one, or: cypherface models pull standard)", root, ErrNoPack)
 }
 
+// OfSpace opens the pack whose templates are in a space: an installed one, or
+// what one was before its last change. The error is ErrNoPack where there is none.
+func OfSpace(root, space string) (*Pack, error) {
+	packs, faults := Installed(root)
+	for _, p := range packs {
+		if p.Space == space {
+			return p, nil
+		}
+	}
+	for _, p := range packs {
+		if old, err := Previous(root, p.Name); err == nil && old.Space == space {
+			return old, nil
+		}
+	}
+	return nil, errors.Join(fmt.Errorf("open the pack of space %s: %w", space, ErrNoPack), faults)
+}
+
 // preferred names the best known pack that root has a folder of, "" for none.
 func preferred(root string) string {
 	for _, name := range preference {

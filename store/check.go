@@ -75,6 +75,8 @@ var kinds = map[Kind]func() value{
 	KindSession:  func() value { return &Session{} },
 	KindRetired:  func() value { return &Retired{} },
 	KindPeriod:   func() value { return &Period{} },
+
+	KindMigration: func() value { return &Migration{} },
 }
 
 // Check reads everything in a store: each value is opened and decoded, each record

@@ -27,6 +27,8 @@ type (
 	TemplateID string // PERSON.SPACE, see NewTemplateID
 	ImageID    string // the imageKey of the API
 	SecretName string // a fixed word of the program
+
+	MigrationID string // a fixed word of the program
 )
 
 // ObjectID holds the ids of object id form: 24 lower-case hex digits, 4 bytes of

@@ -22,6 +22,8 @@ const (
 	KindEvent    Kind = "event"
 	KindRetired  Kind = "retired"
 	KindPeriod   Kind = "period"
+
+	KindMigration Kind = "migration"
 )
 
 // The indexes, with the terms that a Query may give: each comment names them in

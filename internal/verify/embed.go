@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"iter"
 	"slices"
 
 	"github.com/cypherface/edge/engine"
@@ -15,113 +16,158 @@ import (
 // actor is the box itself in the events of this package.
 var actor = store.Actor{Kind: store.ActorSystem, ID: "verify"}
 
-// Reembed makes the missing templates of the present space from the crops: all
-// of them after a change of the pack. It is for the background; people come
-// back into their gallery one by one, and someone who is verified before his
-// turn is embedded at once. progress, which may be nil, is told how many of how
-// many were looked at. One person's failure is logged and does not stop it.
+// Reembed makes the missing templates of the space that answers from the crops.
+// progress, which may be nil, is told how many of how many were looked at. One
+// person's failure is logged and does not stop it. Keep does this and more for as
+// long as the service lives.
 func (s *Service) Reembed(ctx context.Context, progress func(done, total int)) error {
-	missing, err := s.withoutTemplate(ctx)
+	in, leave := s.hold()
+	defer leave()
+	failed, err := in.fill(ctx, progress)
 	if err != nil {
-		return fmt.Errorf("find people to embed anew: %w", err)
-	}
-	failed := 0
-	for i, p := range missing {
-		if err := s.embedAnew(ctx, p.Merchant, p.ID); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			failed++
-			s.log.Warn("person not embedded anew", "person", p.ID, "err", err)
-		}
-		if progress != nil {
-			progress(i+1, len(missing))
-		}
+		return err
 	}
 	if failed > 0 {
-		return fmt.Errorf("embed anew: %d of %d people failed: enrol them again", failed, len(missing))
+		return fmt.Errorf("embed anew: %d people failed: enrol them again", failed)
 	}
 	return nil
 }
 
-// withoutTemplate lists the enrolled people without a template of the space.
-func (s *Service) withoutTemplate(ctx context.Context) (missing []store.Person, err error) {
-	err = s.store.View(ctx, func(tx *store.Tx) error {
+// enrolledPeople are those whom a search should find, all merchants together.
+func enrolledPeople(tx *store.Tx) iter.Seq2[store.Person, error] {
+	return func(yield func(store.Person, error) bool) {
 		for m, err := range store.All(tx, store.Merchants) {
 			if err != nil {
-				return err
+				yield(store.Person{}, err)
+				return
 			}
 			for p, err := range store.All(tx, store.PersonsByMerchant, store.Plain(m.ID)) {
-				if err != nil {
-					return err
-				}
-				if p.Status != store.PersonEnrolled {
+				if err == nil && p.Status != store.PersonEnrolled {
 					continue
 				}
-				_, err := store.Get[store.Template](tx, store.NewTemplateID(p.ID, s.engine.Space()))
-				if errors.Is(err, store.ErrNotFound) {
-					missing = append(missing, store.Person{ID: p.ID, Merchant: p.Merchant})
-				} else if err != nil {
-					return err
+				if !yield(p, err) || err != nil {
+					return
 				}
 			}
 		}
-		return ctx.Err()
-	})
-	return missing, err
+	}
 }
 
-// embedAnew makes a person's template of the present space from his crops. The
-// error is ErrNotEnrolled where there are none.
-func (s *Service) embedAnew(ctx context.Context, m store.MerchantID, id store.PersonID) error {
+// member is somebody by his ids.
+type member struct {
+	person   store.PersonID
+	merchant store.MerchantID
+}
+
+// withoutTemplate lists the enrolled people without a template of the space, and
+// says how many are enrolled.
+func (s *Service) withoutTemplate(ctx context.Context) (missing []member, enrolled int, err error) {
+	err = s.store.View(ctx, func(tx *store.Tx) error {
+		for p, err := range enrolledPeople(tx) {
+			if err != nil {
+				return err
+			}
+			enrolled++
+			_, err := store.Get[store.Template](tx, store.NewTemplateID(p.ID, s.id()))
+			if errors.Is(err, store.ErrNotFound) {
+				missing = append(missing, member{p.ID, p.Merchant})
+			} else if err != nil {
+				return err
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return missing, enrolled, err
+}
+
+// remade is a template made from kept crops, and the crops it was made from.
+type remade struct {
+	store.Template
+	crops []store.Crop
+}
+
+// remake makes a person's template of the space from his crops. The error is
+// ErrNotEnrolled where there are none.
+func (s *Service) remake(ctx context.Context, who member) (*remade, error) {
 	var crops []store.Crop
 	err := s.store.View(ctx, func(tx *store.Tx) (err error) {
-		crops, err = cropsOf(tx, id)
+		crops, err = cropsOf(tx, who.person)
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(crops) == 0 {
-		return &Error{Op: "embed", Err: ErrNotEnrolled, Hint: "no crops are kept of the person: enrol again"}
+		return nil, &Error{Op: "embed", Err: ErrNotEnrolled, Hint: "no crops are kept of the person: enrol again"}
 	}
+	vector, err := s.embedCrops(ctx, crops)
+	if err != nil {
+		return nil, err
+	}
+	return &remade{crops: crops, Template: store.Template{ID: store.NewTemplateID(who.person, s.id()), Merchant: who.merchant, Person: who.person,
+		Space: s.id(), Crops: len(crops), Vector: vector}}, nil
+}
+
+// put stores the template, unless the person was enrolled anew or erased
+// meanwhile, which made or removed it, or somebody else was faster.
+func (r *remade) put(tx *store.Tx) error {
+	now, err := cropsOf(tx, r.Person)
+	if err != nil {
+		return err
+	}
+	if !slices.EqualFunc(now, r.crops, func(a, b store.Crop) bool { return a.ID == b.ID && a.Rev == b.Rev }) {
+		return nil
+	}
+	if _, err := store.Get[store.Template](tx, r.ID); !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	t := r.Template
+	return store.Put(tx, &t)
+}
+
+// embedAnew makes the template of somebody who cannot wait for his turn.
+func (s *Service) embedAnew(ctx context.Context, who member) error {
+	r, err := s.remake(ctx, who)
+	if err != nil {
+		return err
+	}
+	return s.store.Update(ctx, store.Cause{Actor: actor}, r.put)
+}
+
+// embedCrops makes one template of crops.
+func (s *Service) embedCrops(ctx context.Context, crops []store.Crop) (engine.Template, error) {
 	var templates []engine.Template
 	for _, c := range crops {
 		t, err := s.embedCrop(ctx, c)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		templates = append(templates, t)
 	}
-	rec := store.Template{ID: store.NewTemplateID(id, s.engine.Space()), Merchant: m, Person: id,
-		Space: s.engine.Space(), Crops: len(crops), Vector: engine.Fuse(templates...)}
-	return s.store.Update(ctx, store.Cause{Actor: actor}, func(tx *store.Tx) error {
-		now, err := cropsOf(tx, id)
-		if err != nil {
-			return err
-		}
-		if !slices.EqualFunc(now, crops, func(a, b store.Crop) bool { return a.ID == b.ID }) {
-			return nil // enrolled anew or erased meanwhile; that made or removed the template
-		}
-		if _, err := store.Get[store.Template](tx, rec.ID); !errors.Is(err, store.ErrNotFound) {
-			return err // somebody else was faster, or a real error
-		}
-		put := rec
-		return store.Put(tx, &put)
-	})
+	t := engine.Fuse(templates...)
+	if t == nil {
+		return nil, fmt.Errorf("embed crops: %w", errCrop)
+	}
+	return t, nil
 }
+
+// errCrop: a kept crop cannot be used.
+var errCrop = errors.New("the kept crop cannot be used")
 
 // embedCrop makes the template of a kept crop.
 func (s *Service) embedCrop(ctx context.Context, c store.Crop) (engine.Template, error) {
 	if len(c.Landmarks) != 5 {
-		return nil, fmt.Errorf("embed crop %s: %d landmarks, want 5", c.ID, len(c.Landmarks))
+		return nil, fmt.Errorf("embed crop %s: %w: %d landmarks, want 5", c.ID, errCrop, len(c.Landmarks))
 	}
 	img, err := picture.DecodeJPEG(c.Image, nil, picture.Limits{Pixels: engine.CropSize * engine.CropSize})
 	if err != nil {
-		return nil, fmt.Errorf("embed crop %s: %w", c.ID, err)
+		return nil, fmt.Errorf("embed crop %s: %w: %w", c.ID, errCrop, err)
 	}
 	if img.Rect != image.Rect(0, 0, engine.CropSize, engine.CropSize) {
-		return nil, fmt.Errorf("embed crop %s: %v pixels", c.ID, img.Rect.Size())
+		return nil, fmt.Errorf("embed crop %s: %w: %v pixels", c.ID, errCrop, img.Rect.Size())
 	}
 	crop := engine.Crop{Image: img}
 	for i, p := range c.Landmarks {

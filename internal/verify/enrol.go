@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"maps"
 	"slices"
 
 	"github.com/cypherface/edge/engine"
@@ -30,9 +31,9 @@ const (
 // ErrUnknownPerson, ErrNoFace, ErrSeveralFaces, ErrLowQuality, ErrOtherFace,
 // ErrDuplicate, and those of the store.
 func (s *Service) Enrol(ctx context.Context, r EnrolRequest) (Enrolment, error) {
-	e, err := s.prepare(ctx, r)
-	if err == nil {
-		err = s.store.Update(ctx, r.Cause, func(tx *store.Tx) error { return e.commit(tx) })
+	e, err := s.enrolOnce(ctx, r)
+	for n := 0; errors.Is(err, errMoved) && n < 3; n++ {
+		e, err = s.enrolOnce(ctx, r)
 	}
 	if err != nil {
 		s.refuse(ctx, r, err)
@@ -41,11 +42,25 @@ func (s *Service) Enrol(ctx context.Context, r EnrolRequest) (Enrolment, error) 
 	return e.result, nil
 }
 
+// errMoved: a change of the pack began or ended while an enrolment was prepared.
+var errMoved = errors.New("the embedding space has changed meanwhile")
+
+func (s *Service) enrolOnce(ctx context.Context, r EnrolRequest) (*enrolment, error) {
+	s, leave := s.enter()
+	defer leave()
+	e, err := s.prepare(ctx, r)
+	if err == nil {
+		err = s.store.Update(ctx, r.Cause, func(tx *store.Tx) error { return e.commit(tx) })
+	}
+	return e, err
+}
+
 // enrolment is one that was prepared and not yet committed.
 type enrolment struct {
 	EnrolRequest
-	space    string
-	template engine.Template
+	spaces   []string                   // that templates are made in, the one that serves first
+	template engine.Template            // in the space that serves
+	others   map[string]engine.Template // in the space to come
 	crops    []store.Crop
 	earlier  []store.CropID // crops that stay, as they were when read
 	result   Enrolment
@@ -53,7 +68,7 @@ type enrolment struct {
 
 // prepare does all that takes time: nothing is changed by it.
 func (s *Service) prepare(ctx context.Context, r EnrolRequest) (*enrolment, error) {
-	e := &enrolment{EnrolRequest: r, space: s.engine.Space(), result: Enrolment{Person: r.Person}}
+	e := &enrolment{EnrolRequest: r, spaces: []string{s.id()}, result: Enrolment{Person: r.Person}}
 	merchant, kept, err := s.earlier(ctx, r)
 	if err != nil {
 		return nil, err
@@ -84,7 +99,28 @@ func (s *Service) prepare(ctx context.Context, r EnrolRequest) (*enrolment, erro
 		return nil, errors.New("enrol: templates cancel each other out")
 	}
 	e.result.Crops = len(templates)
+	if s.beside != nil {
+		if err := s.prepareBeside(ctx, e, kept); err != nil {
+			return nil, err
+		}
+	}
 	return e, s.findDuplicate(e, merchant)
+}
+
+// prepareBeside makes the template of the space to come. Where that fails the
+// enrolment is good all the same, and the person waits for his turn there.
+func (s *Service) prepareBeside(ctx context.Context, e *enrolment, kept []store.Crop) error {
+	e.spaces = append(e.spaces, s.beside.id())
+	t, err := s.in(s.beside).embedCrops(ctx, slices.Concat(e.crops, kept))
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		s.log.Warn("an enrolment is not embedded in the space to come yet", "person", e.Person, "err", err)
+	default:
+		e.others = map[string]engine.Template{s.beside.id(): t}
+	}
+	return nil
 }
 
 // earlier reads the merchant, and the crops to which this enrolment adds.
@@ -188,7 +224,10 @@ func (e *enrolment) commit(tx *store.Tx) error {
 	if err != nil {
 		return err
 	}
-	for _, step := range []func(*store.Tx) error{e.putCrops, e.putTemplate, e.putReview} {
+	if err := e.current(tx); err != nil {
+		return err
+	}
+	for _, step := range []func(*store.Tx) error{e.putCrops, e.putTemplates, e.putReview} {
 		if err := step(tx); err != nil {
 			return fmt.Errorf("store enrolment: %w", err)
 		}
@@ -231,28 +270,52 @@ func (e *enrolment) putCrops(tx *store.Tx) error {
 	return nil
 }
 
-// putTemplate replaces all templates of the person: those of other spaces no
+// current refuses an enrolment that was prepared for other spaces than the store
+// is in: a change of the pack counts on everybody enrolled since it began.
+func (e *enrolment) current(tx *store.Tx) error {
+	m, err := store.Get[store.Migration](tx, store.TheMigration)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	want := m.Serving()
+	if m.Stage == store.MigrationEmbedding {
+		want = m.To
+	}
+	if !slices.Contains(e.spaces, want) {
+		return errMoved
+	}
+	return nil
+}
+
+// putTemplates replaces all templates of the person: those of other spaces no
 // longer say what the crops show.
-func (e *enrolment) putTemplate(tx *store.Tx) error {
-	t := store.Template{ID: store.NewTemplateID(e.Person, e.space), Merchant: e.Merchant, Person: e.Person,
-		Space: e.space, Crops: e.result.Crops, Vector: e.template}
-	var stale []store.TemplateID
-	for old, err := range store.All(tx, store.TemplatesByPerson, store.Plain(e.Person)) {
+func (e *enrolment) putTemplates(tx *store.Tx) error {
+	vectors := map[string]engine.Template{e.spaces[0]: e.template}
+	maps.Copy(vectors, e.others)
+	old := map[string]store.Template{}
+	for t, err := range store.All(tx, store.TemplatesByPerson, store.Plain(e.Person)) {
 		if err != nil {
 			return err
 		}
-		if old.ID == t.ID {
-			t.Meta = old.Meta
-		} else {
-			stale = append(stale, old.ID)
+		old[t.Space] = t
+	}
+	for space, t := range old {
+		if vectors[space] == nil {
+			if err := store.Delete[store.Template](tx, t.ID); err != nil {
+				return err
+			}
 		}
 	}
-	for _, id := range stale {
-		if err := store.Delete[store.Template](tx, id); err != nil {
+	for _, space := range slices.Sorted(maps.Keys(vectors)) {
+		t := store.Template{Meta: old[space].Meta, ID: store.NewTemplateID(e.Person, space), Merchant: e.Merchant, Person: e.Person,
+			Space: space, Crops: e.result.Crops, Vector: vectors[space]}
+		if err := store.Put(tx, &t); err != nil {
 			return err
 		}
 	}
-	return store.Put(tx, &t)
+	return nil
 }
 
 // putReview asks an operator about a possible duplicate.

@@ -73,7 +73,7 @@ func (g *galleries) load(ctx context.Context) error {
 			}
 			for t, err := range store.All(tx, store.TemplatesBySpace, store.Plain(m.ID), store.Plain(g.space)) {
 				if err == nil {
-					err = g.put(tx, m.ID, t.Person, &t)
+					_, err = g.put(tx, m.ID, t.Person, &t)
 				}
 				var one *store.RecordError
 				switch {
@@ -94,30 +94,30 @@ func (g *galleries) load(ctx context.Context) error {
 }
 
 // put brings one person in step with the store; t is his template where the
-// caller has it.
-func (g *galleries) put(tx *store.Tx, m store.MerchantID, id store.PersonID, t *store.Template) error {
+// caller has it. lacking says that he is enrolled and has none.
+func (g *galleries) put(tx *store.Tx, m store.MerchantID, id store.PersonID, t *store.Template) (lacking bool, err error) {
 	p, err := store.GetOf[store.Person](tx, m, id)
-	if err == nil && p.Status == store.PersonEnrolled && t == nil {
+	enrolled := err == nil && p.Status == store.PersonEnrolled
+	if enrolled && t == nil {
 		var read store.Template
 		read, err = store.Get[store.Template](tx, store.NewTemplateID(id, g.space))
-		t = &read
+		t, lacking = &read, errors.Is(err, store.ErrNotFound)
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return &store.RecordError{Kind: store.KindPerson, ID: string(id), Err: err}
+		return false, &store.RecordError{Kind: store.KindPerson, ID: string(id), Err: err}
 	}
-	if err != nil || p.Status != store.PersonEnrolled {
+	if err != nil || !enrolled {
 		g.locked(m).Remove(string(id))
-		return nil
+		return lacking, nil
 	}
 	if !g.locked(m).Add(string(id), t.Vector) {
 		g.log.Warn("template left out", "person", id, "length", len(t.Vector), "want", g.dim)
 	}
-	return nil
+	return false, nil
 }
 
-// follow brings the people whom a commit changed in step. It reads them anew,
-// so that the order of commits does not matter.
-func (g *galleries) follow(c store.Commit) {
+// changedPeople are the people whose record or templates a commit changed.
+func changedPeople(c store.Commit) map[store.PersonID]store.MerchantID {
 	changed := map[store.PersonID]store.MerchantID{}
 	for _, e := range c.Events {
 		if e.Change == nil {
@@ -131,16 +131,22 @@ func (g *galleries) follow(c store.Commit) {
 			changed[store.PersonID(id)] = e.Merchant
 		}
 	}
-	if len(changed) == 0 {
-		return
-	}
+	return changed
+}
+
+// follow brings the people whom a commit changed in step. It reads them anew,
+// so that the order of commits does not matter. lacking says that somebody is
+// enrolled and has no template.
+func (g *galleries) follow(changed map[store.PersonID]store.MerchantID) (lacking bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	err := g.store.View(context.Background(), func(tx *store.Tx) error {
 		for id, m := range changed {
-			if err := g.put(tx, m, id, nil); err != nil {
+			one, err := g.put(tx, m, id, nil)
+			if err != nil {
 				return err
 			}
+			lacking = lacking || one
 		}
 		return nil
 	})
@@ -151,4 +157,5 @@ func (g *galleries) follow(c store.Commit) {
 			g.locked(m).Remove(string(id))
 		}
 	}
+	return lacking
 }

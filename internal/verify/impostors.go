@@ -100,7 +100,9 @@ func (s *Service) flagLookAlike(tx *store.Tx, m store.MerchantID, mate store.Per
 
 // Impostors returns the watch of a merchant's gallery since the start.
 func (s *Service) Impostors(m store.MerchantID) Impostors {
-	w := &s.galleries.of(m).impostors
+	in, leave := s.hold()
+	defer leave()
+	w := &in.galleries.of(m).impostors
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	sum := w.sum

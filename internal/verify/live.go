@@ -87,6 +87,12 @@ type look struct {
 // is no face, or a poor one, only count as missing.
 func (s *Service) Live(ctx context.Context, r LiveRequest) (LiveResult, error) {
 	const op = "verify"
+	s, leave := s.enter()
+	defer leave()
+	s, err := s.where(ctx, r.Person)
+	if err != nil {
+		return LiveResult{}, err
+	}
 	enrolled, merchant, err := s.template(ctx, op, r.Merchant, r.Person)
 	if err != nil {
 		return LiveResult{}, err

@@ -20,6 +20,12 @@ const defaultFMR = 1e-4
 // and those of the store.
 func (s *Service) Verify(ctx context.Context, r VerifyRequest) (Result, error) {
 	const op = "verify"
+	s, leave := s.enter()
+	defer leave()
+	s, err := s.where(ctx, r.Person)
+	if err != nil {
+		return Result{}, err
+	}
 	enrolled, merchant, err := s.template(ctx, op, r.Merchant, r.Person)
 	if err != nil {
 		return Result{}, err
@@ -87,6 +93,8 @@ func (s *Service) recordDecision(ctx context.Context, cause store.Cause, e store
 // ErrUnsupported, and those of the store.
 func (s *Service) Identify(ctx context.Context, r IdentifyRequest) (Identification, error) {
 	const op = "identify"
+	s, leave := s.enter()
+	defer leave()
 	g := s.galleries.of(r.Merchant)
 	threshold, size, err := s.identifyThreshold(op, g, r.FPIR, searchFMR)
 	if err != nil {
@@ -241,7 +249,7 @@ func (s *Service) template(ctx context.Context, op string, m store.MerchantID, i
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		if err = s.embedAnew(ctx, m, id); err == nil {
+		if err = s.embedAnew(ctx, member{id, m}); err == nil {
 			return s.template(ctx, op, m, id)
 		}
 	}

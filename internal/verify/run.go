@@ -31,14 +31,18 @@ const (
 // is and how it is lit. Frames that fail are logged and left out. The
 // error is ctx's, the source's, or store.ErrNotFound for a door that is not there.
 func (s *Service) Run(ctx context.Context, src camera.Source, door DoorConfig) error {
-	w := &watch{Service: s, cfg: door}
+	w := &watch{cfg: door}
 	w.follower, _ = src.(camera.Follower)
 	for {
 		f, err := src.Next(ctx)
 		if err != nil {
 			return err
 		}
-		switch err := w.frame(ctx, f); {
+		var leave func()
+		w.Service, leave = s.enter()
+		err = w.frame(ctx, f)
+		leave()
+		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrClosed):
@@ -51,7 +55,7 @@ func (s *Service) Run(ctx context.Context, src camera.Source, door DoorConfig) e
 
 // watch is one camera under way.
 type watch struct {
-	*Service
+	*Service // as it works at the present frame
 	cfg      DoorConfig
 	follower camera.Follower // the camera, where it is one
 	door     store.Door

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"log/slog"
@@ -27,9 +28,18 @@ var _ Engine = (*engine.Engine)(nil)
 // Config is what a Service is made of.
 type Config struct {
 	Store       store.Store
+	Pack        string // its name, for people
 	Engine      Engine
 	Calibration *models.Calibration // of the engine's pack
+	Release     func()              // see Pack
 	Log         *slog.Logger        // nil discards
+
+	// Old is the pack in whose space people answer until everybody is embedded in
+	// that of the Engine: see Serving. Without it, nobody is found by a search
+	// until his turn has come. One of another space is not used.
+	Old *Pack
+	// Pace is shared by services that run on the same processor; nil: its own.
+	Pace *Pace
 
 	// AllowWhenFull gives decisions that cannot be recorded, since the disk is full
 	// and its reserve spent; otherwise they are denied with store.ErrFull. Either
@@ -44,12 +54,19 @@ type Config struct {
 // Service enrols, compares, searches and watches. Make one with New. It is safe
 // for concurrent use.
 type Service struct {
-	store     store.Store
-	engine    Engine
-	cal       *models.Calibration
-	log       *slog.Logger
-	galleries *galleries
-	unwatch   func()
+	*common
+	*space        // in which this value works; nil in the one that New returns: see enter
+	beside *space // beside it, the space to come, if there is one
+}
+
+// common is what a service has in all spaces.
+type common struct {
+	store   store.Store
+	log     *slog.Logger
+	unwatch func()
+	spaces
+	migrating
+	pace *Pace
 
 	allowWhenFull bool
 	gaps          *gaps
@@ -58,19 +75,20 @@ type Service struct {
 // New loads the galleries of all merchants and keeps them in step with the
 // store until Close.
 func New(ctx context.Context, c Config) (*Service, error) {
-	s := &Service{store: c.Store, engine: c.Engine, cal: c.Calibration, log: c.Log, allowWhenFull: c.AllowWhenFull}
+	s := &Service{common: &common{store: c.Store, log: c.Log, pace: c.Pace, allowWhenFull: c.AllowWhenFull}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	if s.pace == nil {
+		s.pace = new(Pace)
+	}
+	s.migrating.init()
 	var err error
 	if s.gaps, err = openGaps(c.GapFile, s.log); err != nil {
 		return nil, err
 	}
-	s.galleries = newGalleries(s.store, s.engine.Space(), s.engine.Dim(), s.log)
-	s.unwatch = s.store.Watch(s.galleries.follow)
-	if err := s.galleries.load(ctx); err != nil {
-		s.Close()
-		return nil, fmt.Errorf("load galleries: %w", err)
+	if err := s.openSpaces(ctx, c); err != nil {
+		return nil, errors.Join(err, s.gaps.close())
 	}
 	// What was read to fill the galleries is not needed again.
 	if r, ok := s.store.(interface{ Relax() error }); ok {
@@ -81,19 +99,66 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	return s, nil
 }
 
-// Close stops following the store, which it leaves open.
+// openSpaces finds out which spaces there are, and fills their galleries.
+func (s *Service) openSpaces(ctx context.Context, c Config) error {
+	want := Pack{c.Pack, c.Engine, c.Calibration, c.Release}
+	answers, err := Serving(ctx, s.store, want.Engine.Space())
+	if err != nil {
+		return fmt.Errorf("find the space that answers: %w", err)
+	}
+	s.serving = newSpace(s.store, want, s.log)
+	both := c.Old != nil && answers != s.serving.id() && c.Old.Engine.Space() == answers
+	if both {
+		s.next, s.serving = s.serving, newSpace(s.store, *c.Old, s.log)
+	} else if c.Old != nil && c.Old.Release != nil {
+		c.Old.Release()
+	}
+	s.unwatch = s.store.Watch(s.follow)
+	err = s.serving.galleries.load(ctx)
+	if err == nil && both {
+		err = s.next.galleries.load(ctx)
+	}
+	if err != nil {
+		s.unwatch()
+		return fmt.Errorf("load galleries: %w", err)
+	}
+	if err := s.settle(ctx, answers, want.Engine.Space()); err != nil {
+		s.unwatch()
+		return fmt.Errorf("note the change of the pack: %w", err)
+	}
+	return nil
+}
+
+// Close stops following the store, which it leaves open, and lets go of the
+// networks.
 func (s *Service) Close() {
 	s.unwatch()
+	s.mu.RLock()
+	all := []*space{s.serving, s.next}
+	s.mu.RUnlock()
+	for _, sp := range all {
+		if sp != nil {
+			sp.retire()
+		}
+	}
 	if err := s.gaps.close(); err != nil {
 		s.log.Warn("close gaps", "err", err)
 	}
 }
 
 // People is how many can be recognised, all merchants together.
-func (s *Service) People() int { return s.galleries.people() }
+func (s *Service) People() int {
+	in, leave := s.hold()
+	defer leave()
+	return in.galleries.people()
+}
 
 // Gallery is how many people of a merchant can be recognised.
-func (s *Service) Gallery(m store.MerchantID) int { return s.galleries.of(m).Len() }
+func (s *Service) Gallery(m store.MerchantID) int {
+	in, leave := s.hold()
+	defer leave()
+	return in.galleries.of(m).Len()
+}
 
 // What speaks against a face bars some uses of it and is a warning in others.
 // The engine's limits lie where error rates begin to rise: to refuse at each of

@@ -17,9 +17,10 @@
 // sees a person of another merchant. Who is enrolled is known, not let in: at a
 // door a grant decides.
 //
-// A change of the pack is a change of space: Reembed brings everybody into the
-// new one from the crops that are kept. Until his turn has come a person is not
-// found by a search, and is embedded on the spot when he is verified 1:1.
+// A change of the pack is a change of space: Keep embeds everybody in the new one
+// from the crops that are kept, in the background, while the old one answers (see
+// Migration). Who is verified 1:1 and has no template in the space that answers is
+// embedded on the spot.
 //
 // What it does not do: it opens no door. Nothing here tells a living face from
 // a picture of one, so a decision is an event with an outcome and its reasons
