@@ -24,6 +24,7 @@ import (
 	"github.com/cypherface/edge/internal/audit"
 	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/internal/verify"
+	"github.com/cypherface/edge/models"
 	"github.com/cypherface/edge/store"
 )
 
@@ -124,7 +125,11 @@ func (f boxFlags) open(ctx context.Context, t *terminal, recognise bool) (_ *cli
 			return nil, err
 		}
 		c.close = append(c.close, networks.Close)
-		service, err := verify.New(ctx, verify.Config{Store: s, Engine: e, Calibration: &pack.Calibration})
+		old, err := f.before(ctx, t, s, pack)
+		if err != nil {
+			return nil, err
+		}
+		service, err := verify.New(ctx, verify.Config{Store: s, Pack: pack.Name, Engine: e, Calibration: &pack.Calibration, Old: old})
 		if err != nil {
 			return nil, err
 		}
@@ -138,6 +143,30 @@ func (f boxFlags) open(ctx context.Context, t *terminal, recognise bool) (_ *cli
 	c.close = append(c.close, func() error { a.Close(); return nil })
 	c.http.Transport = inProcess{a.Control()}
 	return c, nil
+}
+
+// before opens the pack that the people of a store still answer by, where that is
+// not the one that was chosen, and is there; nil otherwise.
+func (f boxFlags) before(ctx context.Context, t *terminal, s store.Store, chosen *models.Pack) (*verify.Pack, error) {
+	space, err := verify.Serving(ctx, s, chosen.Space)
+	if err != nil || space == chosen.Space {
+		return nil, err
+	}
+	pack, err := models.OfSpace(models.Root(*f.packs, t.getenv), space)
+	if errors.Is(err, models.ErrNoPack) {
+		return nil, nil // a search finds who is embedded already
+	}
+	if err == nil {
+		err = tflite.ProbeOnce(ctx, "", pack)
+	}
+	if err != nil {
+		return nil, err
+	}
+	e, networks, err := tflite.OpenEngine(pack, tflite.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return &verify.Pack{Name: pack.Name, Engine: e, Calibration: &pack.Calibration, Release: func() { networks.Close() }}, nil
 }
 
 // Close lets go of the box.

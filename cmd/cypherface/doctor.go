@@ -278,9 +278,9 @@ func (c checkup) daemon() finding {
 	conn.Close()
 	cl := socketClient(conn.RemoteAddr().String(), store.Sandbox)
 	var s struct {
-		Ready                       bool
-		Reason, Camera, Fault, Pack string
-		People                      int
+		Ready                                  bool
+		Reason, Camera, Fault, Pack, Migration string
+		People                                 int
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -293,6 +293,8 @@ func (c checkup) daemon() finding {
 		return finding{what, note, "running, not ready: " + s.Reason, ""}
 	case s.Fault != "":
 		return finding{what, broken, found, s.Fault}
+	case s.Migration != "":
+		return finding{what, note, found, s.Migration}
 	}
 	return finding{what, fine, found, ""}
 }

@@ -17,7 +17,7 @@ import (
 
 func modelsCommand() command {
 	return command{
-		name: "models", args: "list|use|verify|import|pull|setup|convert|pin [flags] …",
+		name: "models", args: "list|use|status|finish|verify|import|pull|setup|memory|convert|pin [flags] …",
 		summary: "show, install and choose the packs of networks",
 		help: `A pack is the set of networks a box recognises people with, and what their
 scores mean. One pack is in use; templates of different packs are not
@@ -25,6 +25,9 @@ comparable, so changing it makes the box embed everyone anew.
 
   cypherface models list                  the packs, their state and error rates
   cypherface models use NAME              choose the pack of this box
+  cypherface models status                how far a change of the pack is
+  cypherface models finish                end it without those who hold it up
+  cypherface models memory                what packs take in memory
   cypherface models verify [NAME…]        hash every network again
   cypherface models import FOLDER         install from a folder or stick, offline
   cypherface models pull NAME             download original weights and install
@@ -55,7 +58,7 @@ func probeCommand() command {
 
 func modelsCommands() []command {
 	return []command{
-		modelsListCommand(), modelsUseCommand(), modelsVerifyCommand(), modelsImportCommand(),
+		modelsListCommand(), modelsUseCommand(), modelsStatusCommand(), modelsFinishCommand(), modelsMemoryCommand(), modelsVerifyCommand(), modelsImportCommand(),
 		modelsPullCommand(), modelsSetupCommand(), modelsConvertCommand(), modelsPinCommand(),
 	}
 }
@@ -244,41 +247,6 @@ func joined(err error) []error {
 		return []error{err}
 	}
 	return nil
-}
-
-func modelsUseCommand() command {
-	c := command{name: "models use", args: "[--packs DIR] [--previous] NAME",
-		summary: "choose the pack of this box",
-		help: `The pack is tried in a process of its own first; one that fails is refused and
-the box stays on the pack it has. A running box takes the new one at its next
-start and then embeds everyone anew from the stored crops.
-
-  cypherface models use standard
-  cypherface models use --previous standard     as it was before its last change
-`}
-	c.run = func(ctx context.Context, t *terminal, args []string) error {
-		fs, asJSON := c.flags(t)
-		root := packsFlag(fs, t)
-		previous := fs.Bool("previous", false, "go back to what the pack was before its last change")
-		rest, err := parse(t, fs, args)
-		if err != nil {
-			return err
-		}
-		if len(rest) != 1 || rest[0] != filepath.Base(rest[0]) {
-			fs.Usage()
-			return errUsage
-		}
-		p, err := usePack(ctx, root(), rest[0], *previous)
-		if err != nil {
-			return err
-		}
-		if *asJSON {
-			return printJSON(t.out, describeInstalled(p, p.Name))
-		}
-		printPack(t.out, "in use from the next start:", &p.Manifest)
-		return nil
-	}
-	return c
 }
 
 // usePack tries a pack and makes it the one of this box.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -14,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cypherface/edge/engine"
-	"github.com/cypherface/edge/engine/tflite"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/models"
 	"github.com/cypherface/edge/store"
@@ -29,12 +27,14 @@ type box struct {
 	master  seal.MasterOptions
 	log     *slog.Logger
 	metrics *prometheus.Registry // of what the environments share
-	pack    *models.Pack
-	engine  *countingEngine
+	engines *engines
+	pace    verify.Pace // of the processor, which the environments share
 
-	enabling sync.Mutex // one environment is made at a time
+	enabling sync.Mutex // one environment is made, or pack taken, at a time
 
 	mu   sync.Mutex                         // protects the fields below
+	pack *models.Pack                       // that the operator chose
+	hold verify.Pack                        // its networks, which stay loaded
 	envs map[store.Environment]*environment // those that are there
 	down map[store.Environment]*degraded    // those whose store cannot be opened
 	run  func(*environment)                 // has one begin to serve; nil before the box does
@@ -129,43 +129,6 @@ func (b *box) close() (err error) {
 	return err
 }
 
-// openEngine opens the pack in use, tries it if it is not known, loads it, and
-// has it recognise the golden faces.
-func (b *box) openEngine(ctx context.Context) (io.Closer, error) {
-	root := models.Root(b.packs, b.getenv)
-	pack, err := models.Default(root)
-	if errors.Is(err, models.ErrNoPack) {
-		return nil, fmt.Errorf("find a pack in %s: %w (cypherface models list shows what there is, cypherface models pull NAME or import FOLDER installs one)", root, models.ErrNoPack)
-	} else if err != nil {
-		return nil, err
-	}
-	if err := tflite.ProbeOnce(ctx, "", pack); err != nil {
-		return nil, err
-	}
-	inference := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "cypherface_inference_seconds", Help: "Time of one run of a network, waiting for a free interpreter included.",
-		Buckets: []float64{.002, .005, .01, .02, .05, .1, .25, 1},
-	}, []string{"network"})
-	faces := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "cypherface_faces_total", Help: "Faces found in pictures and frames.",
-	})
-	if err := errors.Join(b.metrics.Register(inference), b.metrics.Register(faces)); err != nil {
-		return nil, err
-	}
-	e, networks, err := tflite.OpenEngine(pack, tflite.Options{Wrap: func(role models.Role, m engine.Model) engine.Model {
-		return &timedModel{m, inference.WithLabelValues(string(role))}
-	}})
-	if err != nil {
-		return nil, err
-	}
-	if err := tflite.SelfTest(ctx, e, pack); err != nil {
-		networks.Close()
-		return nil, err
-	}
-	b.pack, b.engine = pack, &countingEngine{e, faces}
-	return networks, nil
-}
-
 // timedModel measures a network.
 type timedModel struct {
 	engine.Model
@@ -218,7 +181,8 @@ func rates(c *models.Calibration, people int) string {
 // runs, and the cameras' frames are being worked off. Calls into the networks
 // cannot be cut short: where one hangs, alive does not return.
 func (b *box) alive(ctx context.Context) error {
-	if _, err := b.engine.Engine.Detect(ctx, image.NewGray(image.Rect(0, 0, 64, 64))); err != nil {
+	_, networks := b.wanted()
+	if _, err := networks.Engine.Detect(ctx, image.NewGray(image.Rect(0, 0, 64, 64))); err != nil {
 		return fmt.Errorf("run the networks: %w", err)
 	}
 	for _, e := range b.all() {

@@ -117,14 +117,18 @@ func (b *box) openEnvironment(ctx context.Context, env store.Environment) (_ *en
 
 // begin opens what needs the networks.
 func (e *environment) begin(ctx context.Context) (err error) {
-	e.service, err = verify.New(ctx, verify.Config{
-		Store: e.store, Engine: e.engine, Calibration: &e.pack.Calibration, Log: e.log,
-		AllowWhenFull: e.name == store.Sandbox, GapFile: filepath.Join(e.data, string(e.name), "gap"),
-	})
+	conf, err := e.recognition(ctx)
 	if err != nil {
 		return err
 	}
+	conf.AllowWhenFull, conf.GapFile = e.name == store.Sandbox, filepath.Join(e.data, string(e.name), "gap")
+	if e.service, err = verify.New(ctx, conf); err != nil {
+		return err
+	}
 	e.closers = append(e.closers, func() error { e.service.Close(); return nil })
+	if err := e.service.Register(e.registerer()); err != nil {
+		return err
+	}
 	if err := e.openCamera(ctx); err != nil {
 		return err
 	}
@@ -168,19 +172,20 @@ func (e *environment) serve(g *errgroup.Group, live, base context.Context) {
 	g.Go(func() error { return e.keeper.Run(live) })
 	g.Go(func() error { return e.watch(live) })
 	g.Go(func() error { return e.watchDoors(live) })
-	g.Go(func() error { return e.reembed(live) })
+	g.Go(func() error { return e.service.Keep(live) })
 	g.Go(func() error {
 		<-live.Done()
 		e.api.Close()
 		return nil
 	})
 	e.ready.Store(true)
-	e.box.log.Info("ready", "url", e.address(), "environment", string(e.name), "pack", e.pack.Name, "camera", camera.RedactURL(e.camera))
+	pack, _ := e.service.Pack()
+	e.box.log.Info("ready", "url", e.address(), "environment", string(e.name), "pack", pack, "camera", camera.RedactURL(e.camera))
 }
 
 func (e *environment) apiConfig() api.Config {
 	c := api.Config{
-		Store: e.store, Authority: e.authority, Verifier: e.service, Detector: e.engine, Audit: e.audit,
+		Store: e.store, Authority: e.authority, Verifier: e.service, Detector: e.service, Audit: e.audit, Packs: e.service, Reload: e.reload,
 		Version: version(), Status: e.status, Log: e.log,
 		Metrics: e.registerer(), Gather: prometheus.Gatherers{e.box.metrics, e.metrics},
 		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now, Limits: e.callLimits(), Backup: e.backup, Storage: e.keeper, Cameras: e.cameras,
@@ -215,9 +220,10 @@ func (e *environment) registerer() prometheus.Registerer {
 
 // status says how the environment is.
 func (e *environment) status() api.Status {
+	pack, calibration := e.service.Pack()
 	s := api.Status{
-		Ready: e.ready.Load(), Camera: "none", Pack: e.pack.Name, Exposed: e.atRest.Warning(),
-		People: e.service.People(), Rates: rates(&e.pack.Calibration, e.service.Gallery(e.merchant)),
+		Ready: e.ready.Load(), Camera: "none", Pack: pack, Exposed: e.atRest.Warning(), Migration: e.service.Migration().String(),
+		People: e.service.People(), Rates: rates(calibration, e.service.Gallery(e.merchant)),
 		Storage: e.keeper.Warnings(),
 	}
 	if !s.Ready {
@@ -231,23 +237,6 @@ func (e *environment) status() api.Status {
 	}
 	s.Cameras = e.cameraStates()
 	return s
-}
-
-// reembed gives everybody a template of the pack in use: after a change of the
-// pack people come back one by one, from the crops of their enrolment. Who fails
-// is logged and stays away; the box goes on.
-func (e *environment) reembed(ctx context.Context) error {
-	told := time.Now()
-	err := e.service.Reembed(ctx, func(done, total int) {
-		if done == total || time.Since(told) > 10*time.Second {
-			e.log.Info("people are being embedded anew for the pack in use", "done", done, "of", total)
-			told = time.Now()
-		}
-	})
-	if err != nil && ctx.Err() == nil {
-		e.log.Warn("not everybody can be recognised with the pack in use", "err", err)
-	}
-	return nil
 }
 
 // storeLimit is how long a store may take to answer before the box counts as

@@ -47,11 +47,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 		return err
 	}
 	defer control.Close() // its server may have done so
-	networks, err := b.openEngine(ctx)
-	if err != nil {
+	if err := b.openEngines(ctx); err != nil {
 		return err
 	}
-	defer closing(&err, networks.Close)
+	defer closing(&err, b.letGo)
 	// Production goes first, so that of two cameras auto: it has the webcam.
 	for _, e := range slices.Backward(b.all()) {
 		err := e.begin(ctx)

@@ -15,7 +15,7 @@ export interface KeyRequest {
   name?: string;
   rotate?: boolean | string;
   role?: "integrator" | "operator" | "auditor" | "device";
-  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read")[];
+  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read")[];
 }
 
 export interface NewKey {
@@ -26,7 +26,7 @@ export interface NewKey {
   keyId: string;
   environment: "sandbox" | "production";
   role: "integrator" | "operator" | "auditor" | "device";
-  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read")[];
+  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read")[];
   createdAt: string;
 }
 
@@ -41,7 +41,7 @@ export interface Key {
   last4: string;
   status: "active" | "expiring" | "expired" | "suspended" | "revoked";
   role: string;
-  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read")[];
+  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read")[];
   createdAt: string;
   lastUsedAt?: string;
   expiresAt?: string;

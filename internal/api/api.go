@@ -68,6 +68,7 @@ type Config struct {
 	Cameras   func() []Camera // those that can be watched; nil: none
 	Audit     auditLog        // nil: none is kept
 	Storage   Storage         // nil: nobody looks after the store
+	Packs     packs           // nil: there is no change of the pack
 
 	Version string                // of the program
 	Status  func() Status         // how the box is, for pages and health; must be quick
@@ -77,6 +78,10 @@ type Config struct {
 
 	// Backup makes a backup for somebody on the box; nil: none can be made.
 	Backup func(ctx context.Context, by store.Actor, sameBox bool) (*backup.Backup, error)
+
+	// Reload has the box go over to the pack that is chosen now, and names it; nil:
+	// there is no daemon.
+	Reload func(context.Context, store.Cause) (pack string, err error)
 
 	// BaseURL begins upload links; empty: the address that the client called.
 	BaseURL    string
@@ -101,9 +106,11 @@ type Status struct {
 	Reason string `json:"reason,omitempty"` // why not
 	Camera string `json:"camera"`           // in words: live, no camera, …
 	Fault  string `json:"fault,omitempty"`  // why a camera that should deliver does not, and what to do
-	Pack   string `json:"pack"`             // name of the pack
-	Rates  string `json:"rates"`            // its error rates, one line
-	People int    `json:"people"`           // enrolled, all merchants together
+	Pack   string `json:"pack"`             // name of the pack that answers
+	// Migration is how a change of the pack stands, in words; empty: there is none.
+	Migration string `json:"migration,omitempty"`
+	Rates     string `json:"rates"`  // its error rates, one line
+	People    int    `json:"people"` // enrolled, all merchants together
 	// Cameras are that of the box and those of the doors.
 	Cameras []CameraState `json:"cameras,omitempty"`
 	// Exposed is what the data at rest is not protected from, in words; empty:
@@ -216,6 +223,7 @@ func operations() []operation {
 		{"GET", "/camera/stream", "", (*API).cameraStream}, // may authorize by its first message
 		{"GET", "/camera/snapshot", auth.CameraView, (*API).cameraSnapshot},
 		{"GET", "/events", "", (*API).events}, // may authorize by its first message
+		{"GET", "/migration", auth.Models, (*API).migration},
 		{"GET", "/healthz", "", (*API).health},
 		{"GET", "/readyz", "", (*API).ready},
 		{"GET", "/version", "", (*API).version},

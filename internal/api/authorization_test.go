@@ -67,7 +67,7 @@ func protected(t *testing.T, b *box) map[[2]string]auth.Permission {
 // does, and without a credential it is 401.
 func TestEveryOperationForEveryRole(t *testing.T) {
 	b := newBox(t, store.Sandbox)
-	people := []auth.Permission{auth.UsersRead, auth.UsersWrite, auth.Enrol, auth.ImagesRead, auth.Match, auth.Detect, auth.Identify, auth.Capture, auth.CameraView, auth.EventsRead, auth.Verifications}
+	people := []auth.Permission{auth.UsersRead, auth.UsersWrite, auth.Enrol, auth.ImagesRead, auth.Match, auth.Detect, auth.Identify, auth.Capture, auth.CameraView, auth.EventsRead, auth.Verifications, auth.Models}
 	roles := []struct {
 		role   store.Role
 		scopes []auth.Permission

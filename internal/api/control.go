@@ -31,6 +31,8 @@ const maxEnrolForm = verify.MaxImages
 //	POST /control/store/check       begins a check of the store, ?repair=true mends it
 //	POST /control/store/compact     begins a compaction
 //	GET  /control/store             how that stands, and its result
+//	POST /control/models/reload     has the box go over to the pack that is chosen now
+//	POST /control/models/finish     ends a change of the pack without the people who hold it up
 //
 // and what auditOperations lists.
 //
@@ -43,6 +45,7 @@ func (a *API) Control() *web.Server {
 		operation{"POST", "/control/login", auth.Keys, (*API).login},
 		operation{"POST", "/control/enrol/{userId}", auth.Enrol, (*API).enrol},
 		operation{"POST", "/control/backup", "", (*API).backup}) // who reaches the socket may: it is the box's own user
+	ops = append(ops, packOperations()...)
 	ops = append(ops, auditOperations()...)
 	return a.server(ops, func(_ http.ResponseWriter, r *http.Request) (auth.Principal, error) {
 		m, err := a.onlyMerchant(r)

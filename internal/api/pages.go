@@ -40,6 +40,9 @@ func (a *API) ready(c *call) error {
 }
 
 func (s *Status) warnings() (all []string) {
+	if s.Migration != "" {
+		all = append(all, s.Migration)
+	}
 	if s.Exposed != "" {
 		all = append(all, "data at rest: "+s.Exposed)
 	}

@@ -29,12 +29,13 @@ const (
 	CameraView    Permission = "camera:view"        // what a camera sees, live
 	EventsRead    Permission = "events:read"        // the feed of what happens, by ids
 	Verifications Permission = "verifications:read" // the list of decisions, by ids
+	Models        Permission = "models:read"        // how a change of the pack stands, and who has to be enrolled again
 	Keys          Permission = "keys:manage"        // make and revoke API keys; no key holds it as a scope
 )
 
 // All lists every permission.
 func All() []Permission {
-	return []Permission{UsersRead, UsersWrite, UsersExport, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Keys}
+	return []Permission{UsersRead, UsersWrite, UsersExport, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Models, Keys}
 }
 
 // Scopes lists what an API key can hold: all but the right to make keys, which
@@ -47,7 +48,7 @@ func Scopes() []Permission {
 var roles = map[store.Role][]Permission{
 	store.RoleOwner:         All(),
 	store.RoleAdministrator: All(),
-	store.RoleOperator:      {UsersRead, UsersWrite, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications},
+	store.RoleOperator:      {UsersRead, UsersWrite, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Models},
 	store.RoleAuditor:       {EventsRead, Verifications},
 	store.RoleDevice:        {Match, Detect, Identify, Capture},
 }

@@ -20,7 +20,7 @@ func TestRolesAndPermissions(t *testing.T) {
 	}{
 		{store.RoleOwner, nil, all},
 		{store.RoleAdministrator, nil, all},
-		{store.RoleOperator, nil, []auth.Permission{auth.UsersRead, auth.UsersWrite, auth.Enrol, auth.ImagesRead, auth.Match, auth.Detect, auth.Identify, auth.Capture, auth.CameraView, auth.EventsRead, auth.Verifications}},
+		{store.RoleOperator, nil, []auth.Permission{auth.UsersRead, auth.UsersWrite, auth.Enrol, auth.ImagesRead, auth.Match, auth.Detect, auth.Identify, auth.Capture, auth.CameraView, auth.EventsRead, auth.Verifications, auth.Models}},
 		{store.RoleAuditor, nil, []auth.Permission{auth.EventsRead, auth.Verifications}},
 		{store.RoleDevice, nil, []auth.Permission{auth.Match, auth.Detect, auth.Identify, auth.Capture}},
 		{store.RoleIntegrator, nil, nil},
