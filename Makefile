@@ -80,6 +80,10 @@ kill: setup ## kill the daemon under load, and writing processes, KILLS (300) ti
 	$(GO) test -count=1 -v -timeout 60m -run TestKilledUnderLoad ./cmd/cypherfaced -cypherfaced.kills $(or $(KILLS),300)
 	$(GO) test -count=1 -v -timeout 60m -run TestKilled ./store/bolt -bolt.kills $(or $(KILLS),300)
 
+.PHONY: migrate
+migrate: setup ## change the pack for PEOPLE (10,000) while verifications go on: latency, and nobody lost
+	$(GO) test -run 'TestMigration$$' -count=1 -v -timeout 120m ./cmd/cypherfaced -args -migrate $(or $(PEOPLE),10000) -migrate.faces $(or $(FACES),300) -migrate.base 60s
+
 size: setup ## the audit log with EVENTS (10,000,000) events: what listing, proving, verifying cost
 	$(GO) test -run TestSize -count=1 -v -timeout 120m ./internal/audit -args -audit.size $(or $(EVENTS),10000000)
 

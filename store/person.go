@@ -58,6 +58,7 @@ type Crop struct {
 	Merchant  MerchantID `json:"merchant"`
 	Person    PersonID   `json:"person"`
 	Landmarks []Point    `json:"landmarks"`         // eyes, nose, mouth corners, in the crop's pixels
+	Space     string     `json:"space,omitempty"`   // whose networks found the landmarks; empty: not known
 	Source    string     `json:"source,omitempty"`  // where it came from: upload, camera, cli
 	Quality   []string   `json:"quality,omitempty"` // the reasons that the engine named, if any
 	Image     []byte     `json:"-"`                 // encoded, lossless or nearly so

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"iter"
+	"math"
 	"slices"
 
 	"github.com/cypherface/edge/engine"
@@ -173,9 +174,37 @@ func (s *Service) embedCrop(ctx context.Context, c store.Crop) (engine.Template,
 	for i, p := range c.Landmarks {
 		crop.Landmarks[i] = engine.Point{X: float64(p.X), Y: float64(p.Y)}
 	}
+	if c.Space != s.id() {
+		if err := s.align(ctx, &crop); err != nil {
+			return nil, fmt.Errorf("embed crop %s: %w", c.ID, err)
+		}
+	}
 	t, err := s.engine.EmbedCrop(ctx, crop)
 	if err != nil {
 		return nil, fmt.Errorf("embed crop %s: %w", c.ID, err)
 	}
 	return t, nil
+}
+
+// sameEyes is how far the eyes of one face may lie apart as two packs find them,
+// in pixels of a crop, whose eyes are engine.CropEyes apart.
+const sameEyes = engine.CropEyes / 3
+
+// align finds the landmarks of a crop anew, with the networks of the space: those
+// that another pack found lie a little elsewhere. Where the face is not found
+// again they stay.
+func (s *Service) align(ctx context.Context, c *engine.Crop) error {
+	faces, err := s.engine.Detect(ctx, c.Image)
+	if err != nil {
+		return err
+	}
+	nearest := float64(sameEyes)
+	was := c.Landmarks
+	for _, f := range faces {
+		off := max(math.Hypot(f.Landmarks[0].X-was[0].X, f.Landmarks[0].Y-was[0].Y), math.Hypot(f.Landmarks[1].X-was[1].X, f.Landmarks[1].Y-was[1].Y))
+		if off < nearest {
+			nearest, c.Landmarks = off, f.Landmarks
+		}
+	}
+	return nil
 }

@@ -160,7 +160,7 @@ func (s *Service) enrolImage(ctx context.Context, e *enrolment, img image.Image,
 	if err != nil {
 		return nil, fmt.Errorf("enrol image %d: %w", number, err)
 	}
-	rec := store.Crop{Merchant: e.Merchant, Person: e.Person, Source: e.Source, Quality: face.warnings, Image: encoded}
+	rec := store.Crop{Merchant: e.Merchant, Person: e.Person, Space: s.id(), Source: e.Source, Quality: face.warnings, Image: encoded}
 	for _, p := range crop.Landmarks {
 		rec.Landmarks = append(rec.Landmarks, store.Point{X: float32(p.X), Y: float32(p.Y)})
 	}

@@ -71,6 +71,9 @@ func (e *fakeEngine) Detect(_ context.Context, img image.Image) ([]engine.Face, 
 		return nil, e.fail
 	}
 	pix := img.(*image.YCbCr).Y
+	if img.Bounds().Dx() == engine.CropSize {
+		return nil, nil // a crop has no looks in its pixels
+	}
 	var faces []engine.Face
 	for i := range int(pix[0]) {
 		l := pix[1+6*i:]
