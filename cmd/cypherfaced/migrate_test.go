@@ -85,9 +85,7 @@ func TestMigration(t *testing.T) {
 	m.kill()
 	m.populate(*migratePeople, *migrateFaces)
 	m.start()
-	if s := m.state(); s.Stage != "none" || s.Pack != m.from.Name || s.Done != *migratePeople {
-		t.Fatalf("before the change: %+v", s)
-	}
+	m.await(func(s state) bool { return s.Stage == "none" && s.Pack == m.from.Name && s.Done == *migratePeople })
 	before := m.verifyFor(func(since time.Time) bool { return time.Since(since) < *migrateFor })
 
 	if err := models.Use(m.root, m.to.Name); err != nil {

@@ -34,7 +34,8 @@ func (s *Service) Reembed(ctx context.Context, progress func(done, total int)) e
 	return nil
 }
 
-// enrolledPeople are those whom a search should find, all merchants together.
+// enrolledPeople are those whom a search should find, all merchants together. Who
+// is damaged is left out, of whom the store tells.
 func enrolledPeople(tx *store.Tx) iter.Seq2[store.Person, error] {
 	return func(yield func(store.Person, error) bool) {
 		for m, err := range store.All(tx, store.Merchants) {
@@ -43,7 +44,7 @@ func enrolledPeople(tx *store.Tx) iter.Seq2[store.Person, error] {
 				return
 			}
 			for p, err := range store.All(tx, store.PersonsByMerchant, store.Plain(m.ID)) {
-				if err == nil && p.Status != store.PersonEnrolled {
+				if damaged(err) || err == nil && p.Status != store.PersonEnrolled {
 					continue
 				}
 				if !yield(p, err) || err != nil {
@@ -52,6 +53,12 @@ func enrolledPeople(tx *store.Tx) iter.Seq2[store.Person, error] {
 			}
 		}
 	}
+}
+
+// damaged says that one record alone cannot be read.
+func damaged(err error) bool {
+	var one *store.RecordError
+	return errors.As(err, &one) && errors.Is(err, store.ErrDamaged)
 }
 
 // member is somebody by his ids.
@@ -72,7 +79,7 @@ func (s *Service) withoutTemplate(ctx context.Context) (missing []member, enroll
 			_, err := store.Get[store.Template](tx, store.NewTemplateID(p.ID, s.id()))
 			if errors.Is(err, store.ErrNotFound) {
 				missing = append(missing, member{p.ID, p.Merchant})
-			} else if err != nil {
+			} else if err != nil && !errors.Is(err, store.ErrDamaged) {
 				return err
 			}
 			if err := ctx.Err(); err != nil {

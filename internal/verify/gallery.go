@@ -75,9 +75,8 @@ func (g *galleries) load(ctx context.Context) error {
 				if err == nil {
 					_, err = g.put(tx, m.ID, t.Person, &t)
 				}
-				var one *store.RecordError
 				switch {
-				case errors.As(err, &one) && errors.Is(err, store.ErrDamaged):
+				case damaged(err):
 					damage = err
 					g.log.Error("a damaged person is left out", "err", err)
 				case err != nil:

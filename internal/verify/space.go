@@ -176,7 +176,9 @@ func Serving(ctx context.Context, st store.Store, want string) (space string, er
 				return err
 			}
 			for t, err := range store.All(tx, store.TemplatesByPerson, store.Plain(p.ID)) {
-				if err != nil {
+				if damaged(err) {
+					continue
+				} else if err != nil {
 					return err
 				}
 				people[t.Space]++
