@@ -21,6 +21,7 @@ const (
 	PartPersonal Part = "personal" // a personal part does not fit its event
 	PartJournal  Part = "journal"  // numbers of events, positions of consumers
 	PartCopy     Part = "copy"     // a hot copy of the store
+	PartFeed     Part = "feed"     // what boxes get from the central, or have from it
 )
 
 // Fault is something in a store that is not as it should be, in the words of an
@@ -77,6 +78,11 @@ var kinds = map[Kind]func() value{
 	KindPeriod:   func() value { return &Period{} },
 
 	KindMigration: func() value { return &Migration{} },
+
+	KindLink:    func() value { return &Link{} },
+	KindPending: func() value { return &Pending{} },
+	KindBox:     func() value { return &Box{} },
+	KindForeign: func() value { return &Foreign{} },
 }
 
 // Check reads everything in a store: each value is opened and decoded, each record
@@ -101,6 +107,16 @@ func Check(tx *Tx, report func(Fault)) (Checked, error) {
 			err = c.personal()
 		case b == erasedBucket:
 			err = c.erased()
+		case b == scopeBucket:
+			err = c.scopes()
+		case b == feedBucket:
+			err = c.feed()
+		case b == feedRecordBucket:
+			err = c.feedRecords()
+		case b == replicaBucket:
+			err = c.replica()
+		case b == foreignPersonalBucket:
+			err = c.foreignPersonal()
 		case b != metaBucket && b != outboxBucket && !strings.HasPrefix(b, indexBucket("")):
 			c.report(Fault{Part: PartRecord, Where: b, What: "is of no use to this program", Cost: "perhaps it had another name, and what is in it is missing", Remedy: RemedyRestore})
 		}

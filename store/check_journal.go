@@ -29,7 +29,7 @@ func (c *checker) erased() error {
 		tag := PersonTag(key)
 		var e Event
 		err = c.tx.load(KindEvent, string(seqKey(seq)), &e)
-		if ok && !known[tag] && !ring.Has(tag) || err == nil && (e.Kind != EventErasure || e.Person.Tag() != tag) {
+		if ok && seq != 0 && !known[tag] && !ring.Has(tag) || err == nil && (e.Kind != EventErasure || e.Person.Tag() != tag) {
 			fault.What = fmt.Sprintf("is the note of an erasure by event %d, which is none", seq)
 			c.report(fault)
 		}

@@ -27,9 +27,14 @@ func encode(rec any) ([]byte, error) {
 	if r, ok := rec.(bulky); ok {
 		blob = r.blob()
 	}
+	return join(header, blob), nil
+}
+
+// join undoes split.
+func join(header, blob []byte) []byte {
 	b := make([]byte, 0, 1+binary.MaxVarintLen32+len(header)+len(blob))
 	b = binary.AppendUvarint(append(b, formatJSON), uint64(len(header)))
-	return append(append(b, header...), blob...), nil
+	return append(append(b, header...), blob...)
 }
 
 func decode(b []byte, rec any) error {

@@ -19,6 +19,7 @@ var everyKind = []func() any{
 	func() any { return new(Crop) }, func() any { return new(Template) }, func() any { return new(Ticket) },
 	func() any { return new(Image) }, func() any { return new(Review) }, func() any { return new(Session) },
 	func() any { return new(Event) }, func() any { return new(Period) },
+	func() any { return new(Link) }, func() any { return new(Pending) }, func() any { return new(Box) }, func() any { return new(Foreign) },
 }
 
 // FuzzDecode feeds stored bytes to every decoder: each says damaged, or reads a

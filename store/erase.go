@@ -3,7 +3,7 @@ package store
 import "fmt"
 
 // erasedBucket says who was erased: tag of the person → number of the erasure
-// event.
+// event, 0 where nothing of him was in the store then.
 const erasedBucket = "erased"
 
 // Erase removes a person with all that tells about him: crops, templates,
@@ -16,6 +16,28 @@ func Erase(tx *Tx, id PersonID) error {
 	if err != nil {
 		return err
 	}
+	if err := tx.empty(id); err != nil {
+		return fmt.Errorf("erase person: %w", err)
+	}
+	return tx.noteErasure(Event{Kind: EventErasure, Merchant: p.Merchant, Person: id, Outcome: OutcomeDone})
+}
+
+// eraseHeard is Erase for a person of whom a store has heard from another: he may
+// be unknown here, and something about him known.
+func (tx *Tx) eraseHeard(m MerchantID, id PersonID) error {
+	if tx.checkErased(id) != nil {
+		return nil
+	}
+	if err := tx.empty(id); err != nil {
+		return fmt.Errorf("erase person: %w", err)
+	}
+	return tx.noteErasure(Event{Kind: EventErasure, Merchant: m, Person: id, Action: "heard", Outcome: OutcomeDone})
+}
+
+// empty removes all records about a person, himself included.
+func (tx *Tx) empty(id PersonID) error {
+	tx.emptying = id
+	defer func() { tx.emptying = "" }()
 	of := Plain(id)
 	for _, drop := range []func() error{
 		func() error { return eraseAll(tx, CropsByPerson, of) },
@@ -25,14 +47,17 @@ func Erase(tx *Tx, id PersonID) error {
 		func() error { return eraseAll(tx, GrantsByPerson, of) },
 		func() error { return eraseAll(tx, SessionsByPerson, of) },
 		func() error { return eraseAll(tx, ReviewsByPerson, of) },
-		func() error { return erasePersonal(tx, of) },
-		func() error { return Delete[Person](tx, id) },
+		func() error { return erasePersonal(tx, EventsByPerson.name, personalBucket, of) },
+		func() error { return erasePersonal(tx, ForeignByPerson.name, foreignPersonalBucket, of) },
 	} {
 		if err := drop(); err != nil {
-			return fmt.Errorf("erase person: %w", err)
+			return err
 		}
 	}
-	return tx.noteErasure(Event{Kind: EventErasure, Merchant: p.Merchant, Person: id, Outcome: OutcomeDone})
+	if err := Delete[Person](tx, id); err != nil && !isNotFound(err) {
+		return err
+	}
+	return nil
 }
 
 // AnyErased says whether anybody was ever erased.
@@ -57,7 +82,14 @@ func (tx *Tx) noteErasure(e Event) error {
 		}
 		tag := e.Person.Tag()
 		tx.erased = append(tx.erased, tag)
-		return kv.Put(erasedBucket, tag[:], seqKey(e.Seq))
+		seq := e.Seq
+		if ring, ok := tx.layout.sealer.(Keyring); ok && !ring.Has(tag) {
+			seq = 0 // nothing of him was ever here
+		}
+		if err := kv.Put(erasedBucket, tag[:], seqKey(seq)); err != nil {
+			return err
+		}
+		return tx.bury(e.Merchant, e.Person)
 	})
 }
 
@@ -95,14 +127,14 @@ func eraseAll[T any, P interface {
 	return nil
 }
 
-func erasePersonal(tx *Tx, of Term) error {
+func erasePersonal(tx *Tx, index, bucket string, of Term) error {
 	kv, err := tx.writable()
 	if err != nil {
 		return err
 	}
-	ids, err := tx.ids(EventsByPerson.name, of)
+	ids, err := tx.ids(index, of)
 	for i := 0; err == nil && i < len(ids); i++ {
-		err = kv.Delete(personalBucket, ids[i])
+		err = kv.Delete(bucket, ids[i])
 	}
 	return err
 }

@@ -8,23 +8,25 @@ import (
 // What callers branch on.
 var (
 	ErrNotFound = errors.New("not found")
-	ErrConflict = errors.New("conflict")                 // see ConflictError
-	ErrStale    = errors.New("record was changed since") // read it again
-	ErrInvalid  = errors.New("invalid record")           // lacks its id or merchant
-	ErrID       = errors.New("malformed id")             // from ParseID and ParseUUID
-	ErrCursor   = errors.New("malformed cursor")         // or one of another query
-	ErrTrimmed  = errors.New("events are gone")          // the outbox was trimmed beyond a consumer
-	ErrReadOnly = errors.New("transaction is read-only") // a change in a View
-	ErrTxDone   = errors.New("transaction is over")      // a Tx used after its function returned
-	ErrClosed   = errors.New("store is closed")          // or is being closed
-	ErrCommit   = errors.New("commit failed")            // nothing is acknowledged
-	ErrFull     = errors.New("the disk is full")         // there is no room for a change, or only for essential ones
-	ErrLocked   = errors.New("store is in use")          // another process holds it
-	ErrForeign  = errors.New("not a store")              // or one of the other environment
-	ErrNewer    = errors.New("store of a newer version") // this program is too old for it
-	ErrDamaged  = errors.New("store is damaged")         // bytes are not as they were written
-	ErrSealed   = errors.New("store is sealed")          // and was to be opened without its keyring
-	ErrUnsealed = errors.New("store is not sealed")      // for backends: to be copied with Reseal
+	ErrConflict = errors.New("conflict")                     // see ConflictError
+	ErrStale    = errors.New("record was changed since")     // read it again
+	ErrInvalid  = errors.New("invalid record")               // lacks its id or merchant
+	ErrID       = errors.New("malformed id")                 // from ParseID and ParseUUID
+	ErrCursor   = errors.New("malformed cursor")             // or one of another query
+	ErrTrimmed  = errors.New("events are gone")              // the outbox was trimmed beyond a consumer
+	ErrGap      = errors.New("something between is missing") // a stretch does not follow what is there
+	ErrForked   = errors.New("the journal parted ways")      // with what the central holds of it: a clone, or an older copy
+	ErrReadOnly = errors.New("transaction is read-only")     // a change in a View
+	ErrTxDone   = errors.New("transaction is over")          // a Tx used after its function returned
+	ErrClosed   = errors.New("store is closed")              // or is being closed
+	ErrCommit   = errors.New("commit failed")                // nothing is acknowledged
+	ErrFull     = errors.New("the disk is full")             // there is no room for a change, or only for essential ones
+	ErrLocked   = errors.New("store is in use")              // another process holds it
+	ErrForeign  = errors.New("not a store")                  // or one of the other environment
+	ErrNewer    = errors.New("store of a newer version")     // this program is too old for it
+	ErrDamaged  = errors.New("store is damaged")             // bytes are not as they were written
+	ErrSealed   = errors.New("store is sealed")              // and was to be opened without its keyring
+	ErrUnsealed = errors.New("store is not sealed")          // for backends: to be copied with Reseal
 
 	// ErrErased says that a person was erased: nothing about him can be read or
 	// put any more. It matches ErrNotFound.

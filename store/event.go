@@ -16,6 +16,7 @@ const (
 	EventAccess    EventKind = "access"    // a token was issued, a login refused, a stream watched
 	EventSystem    EventKind = "system"    // start, stop, faults of camera and store
 	EventGap       EventKind = "gap"       // events that could not be kept; Counters says how many
+	EventConflict  EventKind = "conflict"  // fields of a record that a box changed too late; the personal part has what they were to be
 )
 
 // Outcome is how something ended.

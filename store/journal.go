@@ -41,7 +41,7 @@ func Append(tx *Tx, e Event, personal any) (Event, error) {
 		return Event{}, fmt.Errorf("append event: %w", err)
 	}
 	tx.tree = tree
-	tx.events = append(tx.events, e)
+	tx.commit.Events = append(tx.commit.Events, e)
 	return e, nil
 }
 
@@ -69,7 +69,7 @@ func (tx *Tx) saveEvent(e *Event, personal any, tree *Tree) (err error) {
 
 // journal returns the tree of the journal as the transaction leaves it.
 func (tx *Tx) journal() (t Tree, err error) {
-	if len(tx.events) > 0 {
+	if len(tx.commit.Events) > 0 {
 		return tx.tree, nil
 	}
 	b, err := tx.get(metaBucket, []byte(headKey))

@@ -103,6 +103,9 @@ type Key struct {
 	Status   Status     `json:"status"`
 	Expires  time.Time  `json:"expires,omitzero"`  // zero: never
 	LastUsed time.Time  `json:"lastUsed,omitzero"` // coarse: every update is an audit event
+	// Site makes it a fleet key: it is good at all boxes of the site, and its Hash
+	// is under the site's pepper.
+	Site SiteID `json:"site,omitempty"`
 }
 
 func (k *Key) key() KeyID { return k.ID }

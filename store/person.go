@@ -27,6 +27,15 @@ type Person struct {
 	Password   string       `json:"password,omitempty"`   // argon2id in PHC form, never the password
 	Status     PersonStatus `json:"status"`
 	EnrolledAt time.Time    `json:"enrolledAt,omitzero"`
+	Disputed   Disputed     `json:"disputed,omitzero"`
+	Home       SiteID       `json:"home,omitempty"` // of a person whom a box enrolled: its site, where he is known in any case
+}
+
+// Disputed are values that a person should have and somebody else of the merchant
+// has: two boxes gave them away while they could not hear of each other.
+type Disputed struct {
+	Email      string `json:"email,omitempty"`
+	ExternalID string `json:"externalId,omitempty"`
 }
 
 func (p *Person) key() PersonID { return p.ID }

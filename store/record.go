@@ -124,7 +124,10 @@ func (tx *Tx) replace(id string, rec value, old loaded) error {
 				return err
 			}
 		}
-		return tx.appendChange(s, change)
+		if err := tx.appendChange(s, change); err != nil {
+			return err
+		}
+		return tx.share(rec, old, change)
 	})
 }
 
@@ -170,12 +173,20 @@ func (tx *Tx) remove(id string, rec value) error {
 		if err := tx.reindex(id, s.entries, nil); err != nil {
 			return err
 		}
-		return tx.appendChange(s, Change{Kind: k, ID: id, Op: OpDelete, Rev: rec.meta().Rev})
+		change := Change{Kind: k, ID: id, Op: OpDelete, Rev: rec.meta().Rev}
+		if err := tx.appendChange(s, change); err != nil {
+			return err
+		}
+		return tx.share(rec, loaded{}, change)
 	})
 }
 
 func (tx *Tx) appendChange(s spec, c Change) error {
 	if s.silent {
+		return nil
+	}
+	tx.commit.Changes = append(tx.commit.Changes, Changed{s.merchant, c})
+	if tx.replica {
 		return nil
 	}
 	_, err := Append(tx, Event{Kind: EventChange, Merchant: s.merchant, Person: s.person, Change: &c}, nil)

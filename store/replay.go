@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -51,7 +52,7 @@ func (l *Layout) replay(kv KV, ring Keyring) error {
 	var people []PersonID
 	for _, bucket := range buckets {
 		record := strings.HasPrefix(bucket, recordBucket(""))
-		if !record && bucket != personalBucket {
+		if !record && bucket != personalBucket && bucket != foreignPersonalBucket {
 			continue
 		}
 		err := drop(kv, bucket, func(k, sealed []byte) bool {
@@ -70,14 +71,39 @@ func (l *Layout) replay(kv KV, ring Keyring) error {
 		}
 	}
 	for _, bucket := range buckets {
-		if !strings.HasPrefix(bucket, indexBucket("")) {
+		about := aboutRecord(bucket)
+		if about == nil {
 			continue
 		}
-		if err := drop(kv, bucket, func(_, id []byte) bool { return gone[string(id)] }); err != nil {
+		if err := drop(kv, bucket, func(k, v []byte) bool { return gone[about(k, v)] }); err != nil {
 			return err
 		}
 	}
 	return l.noteReplay(kv, people, ring.Forgotten())
+}
+
+// aboutRecord returns how a line of a bucket names the record that it is about, nil
+// where lines name none. People stay in feeds, where their erasure takes the place.
+func aboutRecord(bucket string) func(k, v []byte) string {
+	idOf := func(key string) string {
+		kind, id := splitKey(key)
+		if kind == KindPerson {
+			return ""
+		}
+		return id
+	}
+	switch bucket {
+	case feedBucket:
+		return func(_, v []byte) string { _, key, _ := strings.Cut(string(v), " "); return idOf(key) }
+	case feedRecordBucket:
+		return func(k, _ []byte) string { return idOf(string(k[bytes.Index(k, []byte{0, 1})+2:])) }
+	case replicaBucket:
+		return func(k, _ []byte) string { _, id := splitKey(string(k)); return id }
+	}
+	if strings.HasPrefix(bucket, indexBucket("")) {
+		return func(_, id []byte) string { return string(id) }
+	}
+	return nil
 }
 
 // drop deletes the keys of a bucket for which condemned says so.

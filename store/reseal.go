@@ -25,7 +25,7 @@ func Reseal(from, to KV, opt Options) (*Layout, error) {
 			continue
 		}
 		err := from.Scan(bucket, Range{}, func(k, v []byte) (bool, error) {
-			if strings.HasPrefix(bucket, recordBucket("")) || bucket == personalBucket {
+			if strings.HasPrefix(bucket, recordBucket("")) || bucket == personalBucket || bucket == foreignPersonalBucket {
 				return true, tx.reseal(from, bucket, k, v)
 			}
 			return true, to.Put(bucket, k, v)
@@ -88,13 +88,18 @@ func (tx *Tx) reseal(from KV, bucket string, k, plain []byte) error {
 // owner finds out for whom a value is sealed, as Put and Append would.
 func owner(from KV, bucket string, k, plain []byte) (PersonID, error) {
 	switch bucket {
-	case recordBucket(KindEvent):
+	case recordBucket(KindEvent), recordBucket(KindForeign):
 		return "", nil
 	case recordBucket(KindPerson):
 		return PersonID(k), nil
 	case personalBucket:
 		var err error
 		if plain, err = from.Get(recordBucket(KindEvent), k); err != nil {
+			return "", err
+		}
+	case foreignPersonalBucket:
+		var err error
+		if plain, err = from.Get(recordBucket(KindForeign), k); err != nil {
 			return "", err
 		}
 	}

@@ -24,6 +24,11 @@ const (
 	KindPeriod   Kind = "period"
 
 	KindMigration Kind = "migration"
+
+	KindLink    Kind = "link"
+	KindPending Kind = "pending"
+	KindBox     Kind = "box"
+	KindForeign Kind = "foreign"
 )
 
 // The indexes, with the terms that a Query may give: each comment names them in
@@ -57,5 +62,7 @@ var (
 	SessionsByPerson   = Index[Session]{name: "sessions-person"}                      // person, created
 	EventsByMerchant   = Index[Event]{name: "events-merchant"}                        // merchant, kind, time
 	EventsByPerson     = Index[Event]{name: "events-person"}                          // person, time
+	ForeignByMerchant  = Index[Foreign]{name: "foreign-merchant"}                     // merchant, kind, time
+	ForeignByPerson    = Index[Foreign]{name: "foreign-person"}                       // person, time
 	Periods            = Index[Period]{name: "periods"}                               // Number(epoch), Number(from)
 )

@@ -10,7 +10,17 @@ type Site struct {
 	Name     string     `json:"name"`
 	TimeZone string     `json:"timeZone,omitempty"` // IANA name that schedules are read in; empty: UTC
 	Spaces   []string   `json:"spaces,omitempty"`   // embedding spaces its doors use
+	People   SitePeople `json:"people,omitempty"`   // who is known at its boxes
+	Pepper   []byte     `json:"pepper,omitempty"`   // that the keys of the site are hashed under, see Key.Site
 }
+
+// SitePeople says who of a merchant's people is known at the boxes of a site.
+type SitePeople string
+
+const (
+	PeopleAll     SitePeople = ""        // everybody
+	PeopleGranted SitePeople = "granted" // those with a grant for one of its doors
+)
 
 func (s *Site) key() SiteID { return s.ID }
 func (s *Site) kind() Kind  { return KindSite }
@@ -27,8 +37,9 @@ type Door struct {
 	Merchant MerchantID `json:"merchant"`
 	Site     SiteID     `json:"site"`
 	Name     string     `json:"name"`
-	Camera   string     `json:"camera"`          // URL for camera.Open
-	Relay    string     `json:"relay,omitempty"` // URL of the actuator; empty: none
+	Camera   string     `json:"camera"`           // URL for camera.Open
+	Relay    string     `json:"relay,omitempty"`  // URL of the actuator; empty: none
+	Device   DeviceID   `json:"device,omitempty"` // the box that it hangs on; empty: any that has it
 	Policy   DoorPolicy `json:"policy"`
 }
 

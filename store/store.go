@@ -36,6 +36,11 @@
 //	personal        sequence number → nonce and personal part of an event
 //	outbox          consumer → last acknowledged sequence number
 //	erased          tag of a person → sequence number of the erasure
+//	scope           merchant, site → last revision and floor of the site's feed
+//	feed            site, revision → what happened to which record
+//	feed.record     site, kind, id → revision that changed the record last
+//	replica         kind, id → revision that the record is at, on a box
+//	personal.foreign  device, epoch, seq → as personal, of the events of other boxes
 //
 // A value is one byte of format, the length of a JSON header (uvarint), the
 // header, and for crops, images and templates the raw bytes after it: encoded
@@ -45,6 +50,15 @@
 // Values pass a Sealer on their way, and terms that would tell something about a
 // person are hashed by it. The one of store/seal encrypts; Clear, the only one
 // here, keeps values as they are.
+//
+// # Boxes and the central
+//
+// A site is a scope: its records travel to its boxes. At the central, each change
+// of such a record takes the next revision of each scope it belongs to, in its
+// transaction (Share, Feed, FeedRange). A box that joined (Join) applies them with its
+// bookmark in one transaction (ApplyFeed, ApplyRange); what it changes itself goes up
+// with its journal (Outgoing, Ingest) as an Edit, and is merged field by field at the
+// central alone, from where all boxes have the outcome.
 //
 // # What it does not do
 //
@@ -74,7 +88,7 @@ type Store interface {
 	// unknown whether the change will be found when the store is opened again.
 	Update(ctx context.Context, cause Cause, fn func(*Tx) error) error
 
-	// Watch has fn called after each Update that appended events, in the order of
+	// Watch has fn called after each Update that changed something, in the order of
 	// the journal, before that Update returns. fn must be quick, may call View,
 	// and must not call Update. The returned function ends it.
 	Watch(fn func(Commit)) (stop func())
@@ -97,7 +111,14 @@ type Info struct {
 
 // Commit is what one Update brought.
 type Commit struct {
-	Events []Event // as they stand in the journal; shared, not to be changed
+	Events  []Event   // as they stand in the journal; shared, not to be changed
+	Changes []Changed // of records, those included that came from the central and are no events here
+}
+
+// Changed says that a record is another than before.
+type Changed struct {
+	Merchant MerchantID
+	Change
 }
 
 // Cause says who wants a change and why; it goes into every event of an Update.

@@ -13,11 +13,18 @@ type Tx struct {
 	kv     KV // nil once the transaction is over
 	now    time.Time
 	cause  *Cause // nil in a View
-	tree   Tree   // of the journal; valid once events is not empty
-	events []Event
+	tree   Tree   // of the journal; valid once there are events
+	commit Commit
 	erased []PersonTag
 	last   loaded
 	half   error // why a change was left half done: the transaction must fail
+
+	feeds     map[SiteID]*feed // of the merchants in feedsRead; at a central
+	feedsRead map[MerchantID]bool
+	link      *Link // of a box; valid once linkRead
+	linkRead  bool
+	replica   bool     // records come from the central: they are no events and no edits
+	emptying  PersonID // who is being erased with all records
 }
 
 // Time is the time of the transaction, the same throughout.
@@ -31,18 +38,20 @@ func (tx *Tx) Info() Info { return tx.layout.info }
 func (tx *Tx) Sealer() Sealer { return tx.layout.sealer }
 
 // Finish is for backends: it ends the transaction after its function has
-// succeeded, and returns the events that were appended. Nothing may be done with
-// tx after it.
-func (tx *Tx) Finish() ([]Event, error) {
+// succeeded, and returns what it brought. Nothing may be done with tx after it.
+func (tx *Tx) Finish() (Commit, error) {
 	defer tx.Abandon()
 	if tx.half != nil {
-		return nil, tx.half
+		return Commit{}, tx.half
 	}
-	if len(tx.events) == 0 {
-		return nil, nil
+	if err := tx.saveFeeds(); err != nil {
+		return Commit{}, err
+	}
+	if len(tx.commit.Events) == 0 {
+		return tx.commit, nil
 	}
 	err := tx.kv.Put(metaBucket, []byte(headKey), tx.tree.appendTo(nil))
-	return tx.events, err
+	return tx.commit, err
 }
 
 // Erased is for backends: it returns the people whom the transaction erases. When

@@ -39,7 +39,7 @@ const doorsRetry = 30 * time.Second
 func (e *environment) watchDoors(ctx context.Context) error {
 	changed := make(chan struct{}, 1)
 	unwatch := e.store.Watch(func(c store.Commit) {
-		if slices.ContainsFunc(c.Events, func(ev store.Event) bool { return ev.Change != nil && ev.Change.Kind == store.KindDoor }) {
+		if slices.ContainsFunc(c.Changes, func(ch store.Changed) bool { return ch.Kind == store.KindDoor }) {
 			select {
 			case changed <- struct{}{}:
 			default:
@@ -75,7 +75,8 @@ func (e *environment) matchDoors(ctx context.Context) error {
 				if err != nil {
 					return err
 				}
-				if d.Camera != "" && d.Camera != "none:" {
+				here := d.Device == "" || d.Device == tx.Info().Device
+				if here && d.Camera != "" && d.Camera != "none:" {
 					want[d.ID] = d
 				}
 			}

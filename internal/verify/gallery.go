@@ -118,15 +118,12 @@ func (g *galleries) put(tx *store.Tx, m store.MerchantID, id store.PersonID, t *
 // changedPeople are the people whose record or templates a commit changed.
 func changedPeople(c store.Commit) map[store.PersonID]store.MerchantID {
 	changed := map[store.PersonID]store.MerchantID{}
-	for _, e := range c.Events {
-		if e.Change == nil {
-			continue
-		}
-		switch e.Change.Kind {
+	for _, e := range c.Changes {
+		switch e.Kind {
 		case store.KindPerson:
-			changed[store.PersonID(e.Change.ID)] = e.Merchant
+			changed[store.PersonID(e.ID)] = e.Merchant
 		case store.KindTemplate:
-			id, _, _ := strings.Cut(e.Change.ID, ".")
+			id, _, _ := strings.Cut(e.ID, ".")
 			changed[store.PersonID(id)] = e.Merchant
 		}
 	}

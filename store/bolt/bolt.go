@@ -165,7 +165,7 @@ func (s *Store) View(ctx context.Context, fn func(*store.Tx) error) (err error) 
 	return fn(tx)
 }
 
-// Watch has fn called after each Update that appended events. A call that is
+// Watch has fn called after each Update that changed something. A call that is
 // under way when stop is called may end after it.
 func (s *Store) Watch(fn func(store.Commit)) (stop func()) { return s.watchers.add(fn) }
 

@@ -29,7 +29,7 @@ type request struct {
 	turn   chan *batch // the writer gives the word
 	ran    chan bool   // the answer: done, or to be taken back
 	done   chan error  // the fate of the group
-	events []store.Event
+	commit store.Commit
 	erased []store.PersonTag
 }
 
@@ -101,9 +101,9 @@ func (s *Store) run(r *request, b *batch, fn func(*store.Tx) error) (err error) 
 	if err := fn(tx); err != nil {
 		return err
 	}
-	events, err := tx.Finish()
+	brought, err := tx.Finish()
 	if err == nil {
-		r.events, r.erased, good = events, tx.Erased(), true
+		r.commit, r.erased, good = brought, tx.Erased(), true
 	}
 	return err
 }
@@ -137,8 +137,8 @@ func (s *Store) serve(r *request) {
 	}
 	group, err := s.group(r)
 	for _, r := range group {
-		if err == nil && len(r.events) > 0 {
-			s.watchers.call(store.Commit{Events: r.events})
+		if err == nil && len(r.commit.Events)+len(r.commit.Changes) > 0 {
+			s.watchers.call(r.commit)
 		}
 		fate := err
 		if fate == nil {

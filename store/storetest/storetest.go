@@ -47,11 +47,12 @@ func Run(t *testing.T, open New) {
 		{"Watch", watchTests},
 		{"Check", checkTests},
 		{"Model", modelTests},
+		{"Sync", syncTests},
 	} {
 		for _, tt := range group.tests {
 			t.Run(group.name+"/"+tt.name, func(t *testing.T) {
 				t.Parallel()
-				s := &suite{T: t, open: open(t)}
+				s := &suite{T: t, open: open(t), fresh: open}
 				s.reopen()
 				t.Cleanup(func() { s.Close() })
 				tt.run(s)
@@ -69,7 +70,8 @@ type test struct {
 type suite struct {
 	*testing.T
 	store.Store
-	open Open
+	open  Open
+	fresh New // for tests with several stores
 }
 
 // reopen closes the store, if it is open, and opens it again.

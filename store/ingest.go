@@ -1,0 +1,472 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// IngestPart is a stretch of a box's journal on its way into the central.
+type IngestPart struct {
+	Device DeviceID
+	Epoch  uint64 // of the box's journal
+	// Gone says that the events up to this one are no longer on the box, or were of
+	// the time before it joined; 0: the part follows what the central holds.
+	Gone   uint64
+	After  uint64 // number of the event before the first,
+	Prev   Hash   // and its hash on the box; zero where it is not known there
+	Events []Outgoing
+}
+
+// Merge says what became of an edit.
+type Merge string
+
+const (
+	MergeAccepted Merge = "accepted" // it stands as it was sent
+	MergePartly   Merge = "partly"   // Merged.Lost names the fields in which another change stands
+	MergeRefused  Merge = "refused"  // none of it stands: the record or the person is gone, or it is not the box's to change
+)
+
+// Merged is what became of the edit that came with an event.
+type Merged struct {
+	Seq   uint64
+	Merge Merge
+	Lost  []string
+}
+
+// Ingest keeps events of a box and merges their edits, and returns how far the
+// central then holds its journal. Events that it holds already are passed over, so
+// that a part may come any number of times. The error is ErrNotFound for a box that
+// is not registered or was revoked, ErrGap where an event is missing before the
+// part, ErrForked where the part tells another story than the one that is held,
+// ErrInvalid for events that are not what they should be.
+//
+// An edit is merged field by field: a field that the central has with a value from
+// which the box made its own takes the box's; in every other it stays, the first
+// comer having won, and what the box wanted is kept in the personal part of an
+// EventConflict. A deletion stands above any change. Of two people with the same
+// e-mail or external id both are kept, the second with the value in Disputed, and
+// an operator has a Review. Whatever became of it, the record comes back to the box
+// by its feed.
+func Ingest(tx *Tx, p IngestPart) (through uint64, merged []Merged, err error) {
+	d, err := Get[Device](tx, p.Device)
+	if err == nil && d.Status != Active {
+		err = fmt.Errorf("%w: the box was revoked", ErrNotFound)
+	}
+	if err != nil {
+		return 0, nil, fmt.Errorf("ingest: %w", err)
+	}
+	b, err := boxOf(tx, &d)
+	if err != nil {
+		return 0, nil, err
+	}
+	err = tx.whole(func() error {
+		merged, err = tx.ingest(&d, &b, &p)
+		return err
+	})
+	if err != nil {
+		return 0, nil, fmt.Errorf("ingest events of %s: %w", p.Device, err)
+	}
+	return b.Head, merged, nil
+}
+
+// boxOf returns where the central stands with a device.
+func boxOf(tx *Tx, d *Device) (Box, error) {
+	b, err := Get[Box](tx, d.ID)
+	if isNotFound(err) {
+		return Box{ID: d.ID, Merchant: d.Merchant}, nil
+	}
+	return b, err
+}
+
+// Held returns where the central stands with a box: the zero Box if it was never
+// heard of.
+func Held(tx *Tx, id DeviceID) (Box, error) {
+	b, err := Get[Box](tx, id)
+	if isNotFound(err) {
+		return Box{}, nil
+	}
+	return b, err
+}
+
+func (tx *Tx) ingest(d *Device, b *Box, p *IngestPart) (merged []Merged, err error) {
+	tree, err := b.begin(p)
+	if err == nil {
+		err = tx.follows(b, p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range p.Events {
+		o := &p.Events[i]
+		var e Event
+		if err := json.Unmarshal(o.Raw, &e); err != nil {
+			return nil, fmt.Errorf("%w: event is no JSON: %v", ErrInvalid, err)
+		}
+		if e.Device != p.Device || e.Epoch != p.Epoch || e.Kind == "" || (o.Personal != nil && !fits(o.Personal, e.Personal)) {
+			return nil, fmt.Errorf("%w: event %d is not what it should be", ErrInvalid, e.Seq)
+		}
+		if e.Seq <= b.Head {
+			if err := tx.sameForeign(&e, o.Raw); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if e.Seq != b.Head+1 {
+			return nil, fmt.Errorf("event %d after %d: %w", e.Seq, b.Head, ErrGap)
+		}
+		b.Head, b.Leaf = e.Seq, LeafHash(o.Raw)
+		if tree != nil {
+			tree.Append(b.Leaf)
+		}
+		if err := tx.saveForeign(d.Merchant, o, &e); err != nil {
+			return nil, err
+		}
+		if o.Edit != nil {
+			m, err := tx.merge(d, o.Edit)
+			if err != nil {
+				return nil, fmt.Errorf("merge %s %s: %w", o.Edit.Kind, o.Edit.ID, err)
+			}
+			m.Seq = e.Seq
+			merged = append(merged, m)
+		}
+	}
+	b.Seen, b.Tree = tx.now, nil
+	if tree != nil {
+		b.Tree = tree.appendTo(nil)
+	}
+	return merged, Put(tx, b)
+}
+
+// begin checks that a part can be held against a box, and returns its tree as far
+// as it is known.
+func (b *Box) begin(p *IngestPart) (*Tree, error) {
+	switch {
+	case p.Epoch < b.Epoch || p.Epoch == 0:
+		return nil, fmt.Errorf("epoch %d after %d: %w", p.Epoch, b.Epoch, ErrForked)
+	case p.Epoch > b.Epoch:
+		b.Epoch, b.Head, b.Leaf, b.Tree = p.Epoch, 0, Hash{}, Tree{}.appendTo(nil)
+	}
+	if p.Gone > b.Head {
+		b.Missing += p.Gone - b.Head
+		b.Head, b.Leaf, b.Tree = p.Gone, Hash{}, nil
+	}
+	if b.Tree == nil {
+		return nil, nil
+	}
+	var t Tree
+	return &t, t.UnmarshalBinary(b.Tree)
+}
+
+// follows checks that the event before a part is the one that is held.
+func (tx *Tx) follows(b *Box, p *IngestPart) error {
+	leaf := b.Leaf
+	switch {
+	case p.Prev == Hash{} || p.After > b.Head || p.After == 0:
+		return nil
+	case p.After < b.Head:
+		f, err := ForeignEvent(tx, NewForeignID(p.Device, p.Epoch, p.After))
+		if isNotFound(err) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		leaf = LeafHash(f.Raw)
+	}
+	if leaf != p.Prev && leaf != (Hash{}) {
+		return fmt.Errorf("event %d: %w", p.After, ErrForked)
+	}
+	return nil
+}
+
+// sameForeign checks that an event which is held came again as it was.
+func (tx *Tx) sameForeign(e *Event, raw []byte) error {
+	held, err := ForeignEvent(tx, NewForeignID(e.Device, e.Epoch, e.Seq))
+	if isNotFound(err) {
+		return nil
+	}
+	if err == nil && string(held.Raw) != string(raw) {
+		err = fmt.Errorf("event %d: %w", e.Seq, ErrForked)
+	}
+	return err
+}
+
+// Applied notes that a box holds its scope up to a revision; an older note changes
+// nothing. Tombstones wait for it, see TrimFeed.
+func Applied(tx *Tx, id DeviceID, rev uint64) error {
+	d, err := Get[Device](tx, id)
+	if err != nil {
+		return err
+	}
+	f, err := FeedStateOf(tx, d.Site)
+	if err != nil {
+		return err
+	}
+	b, err := boxOf(tx, &d)
+	if err != nil || rev <= b.Applied || rev > f.Head {
+		return err
+	}
+	b.Applied, b.Seen = rev, tx.now
+	return Put(tx, &b)
+}
+
+// merge does to a record what a box did.
+func (tx *Tx) merge(d *Device, e *Edit) (Merged, error) {
+	f, err := tx.scopeOf(d)
+	if err != nil {
+		return Merged{}, err
+	}
+	if !fromBoxes(e.Kind) || e.ID == "" {
+		return Merged{Merge: MergeRefused}, tx.sendBack(f, e)
+	}
+	rec := kinds[e.Kind]().(shared)
+	err = tx.load(e.Kind, e.ID, rec)
+	there := err == nil
+	if err != nil && !isNotFound(err) {
+		return Merged{}, err
+	}
+	if there {
+		if in, err := tx.within(f, rec); err != nil || !in || rec.spec().merchant != d.Merchant {
+			return Merged{Merge: MergeRefused}, errors.Join(err, tx.sendBack(f, e))
+		}
+	}
+	switch {
+	case e.Op == OpErase && e.Kind == KindPerson:
+		return Merged{Merge: MergeAccepted}, tx.eraseHeard(d.Merchant, PersonID(e.ID))
+	case e.Op == OpDelete && there:
+		return Merged{Merge: MergeAccepted}, tx.remove(e.ID, rec)
+	case e.Op == OpDelete:
+		return Merged{Merge: MergeAccepted}, tx.sendBack(f, e)
+	case e.Op == OpPut:
+		return tx.mergePut(d, f, e, there)
+	}
+	return Merged{}, fmt.Errorf("%w: operation %q", ErrInvalid, e.Op)
+}
+
+// scopeOf returns the feed of the site of a box.
+func (tx *Tx) scopeOf(d *Device) (*feed, error) {
+	if _, err := tx.feedsOf(d.Merchant); err != nil {
+		return nil, err
+	}
+	f := tx.feeds[d.Site]
+	if f == nil {
+		return nil, fmt.Errorf("read feed of site %s: %w", d.Site, ErrNotFound)
+	}
+	return f, nil
+}
+
+// sendBack has a box get a record again, or that it is not there: what it did to it
+// has no effect of its own that it would hear of.
+func (tx *Tx) sendBack(f *feed, e *Edit) error {
+	key := RecordKey(e.Kind, e.ID)
+	_, op, err := tx.marked(f, key)
+	if err != nil || op == OpErase {
+		return err
+	}
+	if op == "" {
+		op = OpDelete
+	}
+	return tx.mark(f, key, op)
+}
+
+func (tx *Tx) mergePut(d *Device, f *feed, e *Edit, there bool) (Merged, error) {
+	theirs := join(e.Header, e.Piece)
+	rec := kinds[e.Kind]().(shared)
+	if err := decode(theirs, rec); err != nil {
+		return Merged{}, fmt.Errorf("%w: %v", ErrInvalid, err)
+	}
+	rec.rehome(d.Merchant)
+	if door, ok := rec.(*Door); ok {
+		door.Site = d.Site
+		if door.Device == "" {
+			door.Device = d.ID
+		}
+	}
+	if !rec.named(e.ID) {
+		return Merged{}, fmt.Errorf("%w: it says that it is another", ErrInvalid)
+	}
+	if tx.checkErased(rec.spec().person) != nil {
+		return Merged{Merge: MergeRefused}, tx.sendBack(f, e)
+	}
+	if !there {
+		return tx.mergeNew(f, e, rec, theirs)
+	}
+	return tx.mergeFields(f, e, rec)
+}
+
+// mergeNew takes a record that a box made. One that the central had and has no more
+// was deleted, which stands.
+func (tx *Tx) mergeNew(f *feed, e *Edit, rec shared, theirs []byte) (Merged, error) {
+	refused := Merged{Merge: MergeRefused}
+	_, was, err := tx.marked(f, RecordKey(e.Kind, e.ID))
+	if err != nil {
+		return refused, err
+	}
+	if !e.New || was == OpDelete && !e.Again {
+		if err := tx.noteLost(rec, e.EditBase, theirs, e.names()); err != nil {
+			return refused, err
+		}
+		return refused, tx.sendBack(f, e)
+	}
+	if p, ok := rec.(*Person); ok {
+		p.Home = f.site
+	}
+	if in, err := tx.within(f, rec); err != nil || !in {
+		return refused, errors.Join(err, tx.sendBack(f, e))
+	}
+	*rec.meta() = Meta{}
+	return Merged{Merge: MergeAccepted}, tx.putMerged(f, e, rec, loaded{})
+}
+
+// mergeFields merges what a box changed of a record with what is there.
+func (tx *Tx) mergeFields(f *feed, e *Edit, rec shared) (Merged, error) {
+	old, err := tx.loadOld(e.Kind, e.ID)
+	if err != nil {
+		return Merged{}, err
+	}
+	theirs, err := encode(rec) // under the central's merchant and site
+	if err != nil {
+		return Merged{}, err
+	}
+	differ, err := changedFields(old.plain, theirs)
+	if err != nil {
+		return Merged{}, err
+	}
+	ours, err := partsOf(old.plain)
+	if err != nil {
+		return Merged{}, err
+	}
+	var take, lost []string
+	for _, name := range differ {
+		known := e.field(name)
+		switch {
+		case known == nil && !e.New: // it did not touch this field
+		case e.Again:
+			take = append(take, name)
+		case known != nil && slices.Contains(known.Was, ours.digest(name)):
+			take = append(take, name)
+		default:
+			lost = append(lost, name)
+		}
+	}
+	if e.Kind == KindTemplate && len(lost) > 0 { // no half of a template is one
+		take, lost = nil, append(lost, take...)
+	}
+	m := Merged{Merge: MergeAccepted, Lost: lost}
+	if len(lost) > 0 {
+		m.Merge = MergePartly
+		if err := tx.noteLost(rec, e.EditBase, theirs, lost); err != nil {
+			return m, err
+		}
+		if p, ok := rec.(*Person); ok {
+			if err := tx.askOperator(p.Merchant, p.ID); err != nil {
+				return m, err
+			}
+		}
+	}
+	if len(take) == 0 {
+		return m, tx.sendBack(f, e)
+	}
+	plain, err := overlay(old.plain, theirs, take)
+	if err != nil {
+		return m, err
+	}
+	next := kinds[e.Kind]().(shared)
+	if err := decode(plain, next); err != nil {
+		return m, err
+	}
+	return m, tx.putMerged(f, e, next, old)
+}
+
+// putMerged puts a record that came from a box.
+func (tx *Tx) putMerged(f *feed, e *Edit, rec shared, old loaded) error {
+	if p, ok := rec.(*Person); ok {
+		if err := tx.contest(p); err != nil {
+			return err
+		}
+	}
+	if err := tx.put(e.ID, rec, old); err != nil {
+		return err
+	}
+	key := RecordKey(e.Kind, e.ID)
+	if rev, _, err := tx.marked(f, key); err != nil || rev != 0 {
+		return err
+	}
+	return tx.sendBack(f, e) // it does not belong to the box's own scope
+}
+
+// contest has a person yield unique values that somebody else has, and asks an
+// operator to settle it; disputed values that are free again become his.
+func (tx *Tx) contest(p *Person) error {
+	if p.Email == "" {
+		p.Email, p.Disputed.Email = p.Disputed.Email, ""
+	}
+	if p.ExternalID == "" {
+		p.ExternalID, p.Disputed.ExternalID = p.Disputed.ExternalID, ""
+	}
+	for _, e := range p.spec().entries {
+		if e.unique == "" {
+			continue
+		}
+		l := tx.line(e, string(p.ID))
+		holder, err := tx.get(l.bucket, []byte(l.key))
+		if err != nil {
+			return err
+		}
+		if holder == nil || string(holder) == string(p.ID) {
+			continue
+		}
+		p.yield(e.unique)
+		if err := tx.askOperator(p.Merchant, PersonID(holder), p.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// askOperator makes a review of a conflict, unless one is open for the same people.
+func (tx *Tx) askOperator(m MerchantID, people ...PersonID) error {
+	for r, err := range All(tx, ReviewsByPerson, Plain(people[0])) {
+		if err != nil {
+			return err
+		}
+		if r.Reason == ReviewConflict && r.Settled.IsZero() && slices.Equal(r.Persons, people) {
+			return nil
+		}
+	}
+	return Put(tx, &Review{ID: NewID[ReviewID](tx.now), Merchant: m, Reason: ReviewConflict, Persons: people})
+}
+
+// noteLost keeps in the journal what a box wanted and did not get: the fields in
+// the envelope, their values in the personal part. Pictures and vectors are not
+// kept.
+func (tx *Tx) noteLost(rec shared, base EditBase, plain []byte, names []string) error {
+	p, err := partsOf(plain)
+	if err != nil {
+		return err
+	}
+	values := map[string]json.RawMessage{}
+	for _, name := range names {
+		if v := p.value(name); v != nil && name != blobField {
+			values[name] = json.RawMessage(v)
+		}
+	}
+	var id struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal([]byte("{\"id\":"+string(p.value("id"))+"}"), &id); err != nil {
+		return fmt.Errorf("%w: record without an id", ErrInvalid)
+	}
+	s := rec.spec()
+	var personal any
+	if tx.checkErased(s.person) == nil {
+		personal = values
+	}
+	_, err = Append(tx, Event{
+		Kind: EventConflict, Merchant: s.merchant, Person: s.person, Action: "merge", Outcome: OutcomeDenied,
+		Change:   &Change{Kind: rec.kind(), ID: id.ID, Rev: rec.meta().Rev, Fields: names},
+		Counters: map[string]float64{"base": float64(base.Base)},
+	}, personal)
+	return err
+}
