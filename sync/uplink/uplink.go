@@ -33,7 +33,7 @@ func (c Config) withDefaults() Config {
 	c.Greeting = orElse(c.Greeting, 20*time.Second)
 	c.Silence = orElse(c.Silence, 3)
 	c.StoreRetry = orElse(c.StoreRetry, time.Second)
-	c.Readings = orElse(c.Readings, 64)
+	c.Readings = min(orElse(c.Readings, wire.MaxReadings), wire.MaxReadings)
 	return c
 }
 

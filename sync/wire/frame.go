@@ -89,10 +89,13 @@ func deflate(frame []byte) []byte {
 	return out.Bytes()
 }
 
+// mostDeflated is how many times as long a stream of deflate can become.
+const mostDeflated = 1032
+
 func inflate(b []byte) ([]byte, error) {
 	n, used := binary.Uvarint(b)
 	switch {
-	case used <= 0:
+	case used <= 0 || n > mostDeflated*uint64(len(b)):
 		return nil, fmt.Errorf("%w: length", ErrMalformed)
 	case n > MaxBody:
 		return nil, fmt.Errorf("%w: a body of %d bytes", ErrTooLarge, n)
@@ -103,11 +106,13 @@ func inflate(b []byte) ([]byte, error) {
 	if err := r.(flate.Resetter).Reset(in, nil); err != nil {
 		return nil, err
 	}
-	// It grows with what is really there: a length alone reserves nothing.
-	var out bytes.Buffer
-	got, err := io.Copy(&out, io.LimitReader(r, int64(n)+1))
-	if err != nil || uint64(got) != n || in.Len() > 0 {
-		return nil, fmt.Errorf("%w: a stream that is not of its length", ErrMalformed)
+	body := make([]byte, n)
+	var more [1]byte
+	if _, err := io.ReadFull(r, body); err != nil {
+		return nil, fmt.Errorf("%w: a stream that is cut", ErrMalformed)
 	}
-	return out.Bytes(), nil
+	if k, err := r.Read(more[:]); k != 0 || err != io.EOF || in.Len() > 0 {
+		return nil, fmt.Errorf("%w: a stream that is too long", ErrMalformed)
+	}
+	return body, nil
 }

@@ -133,20 +133,30 @@ const (
 	OpLater  Op = 4 // a later revision has it: nothing to do; keeps the numbers dense
 )
 
-// Edit is what a box did to a record, sent with the last event that changed it.
+// Edit is what a box did to a record, sent with the last event that changed it. With
+// the base of each field, the central merges field by field, and no clock is asked.
 type Edit struct {
-	Scope string
-	Kind  string
-	ID    string
-	Op    Op // OpPut or OpDelete
-	// BaseEpoch and Base say which revision of the scope the box's version was made
-	// from; 0: it is new.
-	BaseEpoch uint64
-	Base      uint64
-	Fields    []string // that differ from the base, by their JSON names, sorted
-	Header    []byte   // JSON of the whole record; nil when deleted
-	Piece     []byte   // its picture or vector, if it has one
+	Op   Op // OpPut, OpDelete, or OpErase of a person
+	Kind string
+	ID   string
+
+	New       bool    // it was made on the box
+	BaseEpoch uint64  // of the central, and
+	Base      uint64  // the revision of the scope that the box had the record at
+	Fields    []Field // that the box has changed since
+
+	Header []byte // JSON of the whole record as it is now; nil where it is gone
+	Piece  []byte // its picture or vector, if it has one
 }
+
+// Field is a field that was changed, by its JSON name.
+type Field struct {
+	Name string
+	Was  []Digest // of the values it had before, the one of the base first
+}
+
+// Digest is the beginning of the SHA-256 of a field's JSON.
+type Digest [8]byte
 
 // EventsAck says that the central holds all events up to Through, durably. Results
 // tell what became of edits; they are for people, the feed has the outcome.

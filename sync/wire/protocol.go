@@ -16,17 +16,18 @@ const (
 
 // Limits. What is over one of them is refused before it is allocated.
 const (
-	MaxFrame   = 2 << 20   // bytes of a frame as it travels
-	MaxBody    = 4 << 20   // bytes of a body that was deflated
-	MaxPiece   = 1 << 20   // bytes of the picture or the vector of a record
-	MaxHeader  = 64 << 10  // bytes of a record's, an event's or a personal part's JSON
-	MaxText    = 256       // bytes of an id, a name, a cursor
-	MaxItems   = 4096      // events of a batch, changes of a feed, records of a chunk
-	MaxScopes  = 256       // scopes of one box
-	MaxFields  = 64        // fields of a record
-	MaxNote    = 16 << 10  // bytes of a signed checkpoint
-	BatchGoal  = 256 << 10 // bytes (Cost) after which a batch is not filled further
-	maxReading = 64        // readings of a telemetry message
+	MaxFrame    = 2 << 20   // bytes of a frame as it travels
+	MaxBody     = 4 << 20   // bytes of a body that was deflated
+	MaxPiece    = 1 << 20   // bytes of the picture or the vector of a record
+	MaxHeader   = 64 << 10  // bytes of a record's, an event's or a personal part's JSON
+	MaxText     = 256       // bytes of an id, a name, a cursor
+	MaxItems    = 4096      // events of a batch, changes of a feed, records of a chunk
+	MaxScopes   = 256       // scopes of one box
+	MaxFields   = 64        // fields of a record
+	MaxNote     = 16 << 10  // bytes of a signed checkpoint
+	BatchGoal   = 256 << 10 // bytes (Cost) after which a batch is not filled further
+	MaxReadings = 64        // readings of a telemetry message
+	maxWas      = 16        // earlier values of a field
 )
 
 // What callers branch on.

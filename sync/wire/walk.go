@@ -100,18 +100,19 @@ func (e *Event) walk(c *coder) {
 		e.Edit = new(Edit)
 	}
 	x := e.Edit
-	c.text(&x.Scope)
+	c.small((*uint8)(&x.Op), uint8(OpLater))
 	c.text(&x.Kind)
 	c.text(&x.ID)
-	c.small((*uint8)(&x.Op), uint8(OpLater))
+	c.flag(&x.New)
 	c.number(&x.BaseEpoch)
 	c.number(&x.Base)
-	c.fields(&x.Fields)
+	list(c, &x.Fields, MaxFields, func(f *Field) {
+		c.text(&f.Name)
+		list(c, &f.Was, maxWas, func(d *Digest) { c.fixed(d[:]) })
+	})
 	c.bytes(&x.Header, MaxHeader)
 	c.bytes(&x.Piece, MaxPiece)
 }
-
-func (c *coder) fields(v *[]string) { list(c, v, MaxFields, func(f *string) { c.text(f) }) }
 
 // Type says which message it is.
 func (*EventsAck) Type() Type { return TypeEventsAck }
@@ -121,7 +122,7 @@ func (m *EventsAck) walk(c *coder) {
 	list(c, &m.Results, MaxItems, func(r *Result) {
 		c.number(&r.Seq)
 		c.small((*uint8)(&r.Merge), uint8(MergeRefused))
-		c.fields(&r.Lost)
+		list(c, &r.Lost, MaxFields, func(f *string) { c.text(f) })
 	})
 }
 
@@ -208,7 +209,7 @@ func (*Telemetry) Type() Type { return TypeTelemetry }
 
 func (m *Telemetry) walk(c *coder) {
 	c.number(&m.Dropped)
-	list(c, &m.Readings, maxReading, func(r *Reading) {
+	list(c, &m.Readings, MaxReadings, func(r *Reading) {
 		c.text(&r.Name)
 		c.float(&r.Value)
 		c.number(&r.Age)
