@@ -24,8 +24,8 @@
 //
 // It acknowledges no event before Ingested has said that it is durable. It sends
 // each scope's revisions in order, from the box's bookmark, without leaving one out.
-// What all boxes together may send is bounded by Config.Memory, a box by
-// Config.Window. Boxes are admitted at most Config.Rate a second; others are told
+// What boxes may send is bounded by Config.Memory, and what is on its way to them by
+// Config.Sending, in equal shares and with one message more for each connection. Boxes are admitted at most Config.Rate a second; others are told
 // within which time to come back. Of a store that is on two boxes neither is
 // served (Flag).
 //

@@ -45,43 +45,23 @@ func (m *Machine) ingested(s *session, in Ingested) {
 		return
 	}
 	m.send(s, &wire.EventsAck{Through: in.Through, Results: in.Results})
-	cost := int64(wire.Cost(e))
-	s.lent -= cost
-	m.free += cost
-	m.borrow(s)
+	s.lent -= int64(wire.Cost(e))
+	if more := m.grant(s); more > 0 {
+		s.window += more
+		m.send(s, &wire.Credits{More: uint64(more)})
+	}
 	m.ingest(s)
 }
 
-// grant takes credits for a connection from those that are free. Where there are
-// none, the connection waits for its turn.
+// grant gives a connection what it may have of Config.Memory and has not.
 func (m *Machine) grant(s *session) int64 {
-	more := max(0, min(int64(m.cfg.Window)-s.lent, m.free))
+	more := max(0, min(int64(m.cfg.Window), m.share(m.cfg.Memory))-s.lent)
 	s.lent += more
-	m.free -= more
-	if s.lent < int64(m.cfg.Window) {
-		m.borrow(s)
-	}
 	return more
 }
 
-func (m *Machine) borrow(s *session) {
-	if !s.borrows {
-		s.borrows = true
-		m.lending = append(m.lending, s)
-	}
-}
-
-// lend gives free credits to those who wait longest.
-func (m *Machine) lend() {
-	for len(m.lending) > 0 && m.free > 0 {
-		s := m.lending[0]
-		m.lending, s.borrows = m.lending[1:], false
-		if s.closing {
-			continue
-		}
-		if more := m.grant(s); more > 0 {
-			s.window += more
-			m.send(s, &wire.Credits{More: uint64(more)})
-		}
-	}
+// share is what each box may have of something that is for all. It is never
+// nothing, and so nobody waits for what another one keeps.
+func (m *Machine) share(of uint64) int64 {
+	return max(1, int64(of)/int64(max(1, m.fleet, len(m.order))))
 }

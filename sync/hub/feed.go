@@ -43,7 +43,7 @@ func (s *session) next() *position {
 // wants has a connection wait for a read, if there is anything for it and the box
 // has given credits.
 func (m *Machine) wants(s *session) {
-	if s.closing || s.waits || s.reading != nil || s.credits <= 0 || s.phase != online {
+	if s.closing || s.waits || s.reading != nil || s.phase != online || s.credits <= 0 || int64(s.owed) >= m.share(m.cfg.Sending) {
 		return
 	}
 	for _, p := range s.scopes {
@@ -57,7 +57,7 @@ func (m *Machine) wants(s *session) {
 
 // feed begins reads for those who wait longest.
 func (m *Machine) feed() {
-	for len(m.feeding) > 0 && m.reads < m.cfg.Readings && m.sending < m.cfg.Sending {
+	for len(m.feeding) > 0 && m.reads < m.cfg.Readings {
 		s := m.feeding[0]
 		m.feeding, s.waits = m.feeding[1:], false
 		if p := s.next(); !s.closing && p != nil {
@@ -128,7 +128,6 @@ func (m *Machine) pay(s *session, msg wire.Message) {
 	cost := wire.Cost(msg)
 	s.credits -= int64(cost)
 	s.owed += cost
-	m.sending += cost
 	s.told = false
 	m.send(s, msg)
 }

@@ -15,8 +15,8 @@ type Config struct {
 	Rate     float64       // boxes that are admitted a second, on the long run and at once; 200
 
 	Window   uint64 // bytes that a box may send ahead, as wire.Cost has them; 256 KiB
-	Memory   uint64 // that all together may; 256 MiB
-	Sending  uint64 // bytes that are sent and not taken yet, all together; 256 MiB
+	Memory   uint64 // that all boxes together may, in equal shares; 256 MiB
+	Sending  uint64 // bytes sent to all boxes that they have not taken yet, in equal shares; 256 MiB
 	Readings int    // reads of feeds and snapshots at once; 16
 }
 
@@ -58,9 +58,6 @@ type Machine struct {
 	tokens   float64 // boxes that may be admitted now
 	tokensAt time.Duration
 
-	free    int64      // of Config.Memory
-	lending []*session // that wait for credits
-	sending uint64     // of Config.Sending
 	reads   int
 	feeding []*session // that wait for a read
 }
@@ -84,7 +81,7 @@ func New(now time.Duration, cfg Config) *Machine {
 		cfg: cfg.withDefaults(), now: now, sweepAt: now + time.Second, tokensAt: now,
 		conns: map[Conn]*session{}, devices: map[string]*device{}, scopes: map[string]*watched{},
 	}
-	m.free, m.tokens = int64(m.cfg.Memory), m.cfg.Rate
+	m.tokens = m.cfg.Rate
 	return m
 }
 
@@ -122,7 +119,6 @@ func (m *Machine) Step(now time.Duration, in Input) []Output {
 	case Drain:
 		m.drain()
 	}
-	m.lend()
 	m.feed()
 	m.sweep()
 	return m.out

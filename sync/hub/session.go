@@ -33,15 +33,14 @@ type session struct {
 	awaits   bool // the last ping was not answered yet
 	told     bool // the box knows that it was sent everything
 
-	window    int64 // of Config.Window that the box has left
-	lent      int64 // that it holds of Config.Memory: credits, and events that are not durable yet
-	borrows   bool  // it is among those that wait for credits
-	expected  uint64
+	window    int64          // credits that the box has left
+	lent      int64          // these, and the events that are not durable yet
+	expected  uint64         // the event after which the next ones come
 	events    []*wire.Events // that wait; the first is being ingested
 	ingesting bool
 
-	credits int64 // that the box gave
-	owed    uint64
+	credits int64  // that the box gave
+	owed    uint64 // what was sent and not taken yet
 	scopes  []*position
 	turn    int // the scope that was served last
 	reading *position
@@ -85,8 +84,6 @@ func (m *Machine) closed(c Conn) {
 	if s.phase == online {
 		m.online--
 	}
-	m.free += s.lent
-	m.sending -= s.owed
 	for _, p := range s.scopes {
 		if w := m.scopes[p.scope]; w != nil {
 			w.sessions = slices.DeleteFunc(w.sessions, func(x *session) bool { return x == s })
@@ -119,9 +116,7 @@ func (m *Machine) receive(s *session, msg wire.Message) {
 		}
 		m.confirm(s)
 	case *wire.Credits:
-		back := min(msg.More, s.owed)
-		s.owed -= back
-		m.sending -= back
+		s.owed -= min(msg.More, s.owed)
 		s.credits = min(s.credits+int64(min(msg.More, 1<<40)), 1<<40)
 		m.wants(s)
 	case *wire.Pong:

@@ -21,10 +21,11 @@ type State struct {
 	Hold    bool // saved by Save: the box may not match before it caught up
 	Revoked bool // saved by Save: the box may not match at all
 
-	// Age is how old the data was for certain when the machine was made: what Tell
-	// said last, saved now and then, and time that a trusted clock says has passed
-	// since. What passed while the box was off without such a clock is not in it.
-	Age time.Duration
+	// Age is how old the data is at least when the machine is made: what Tell said
+	// last, saved now and then. Exact says that it is just so old, which takes a clock
+	// that was trusted over the time that the box was off.
+	Exact bool
+	Age   time.Duration
 }
 
 // Input is something that happened.
@@ -183,10 +184,12 @@ type Status struct {
 	Hold    bool
 	Revoked bool
 
-	// Age is how long ago the box was last known to have all that the central had:
-	// exact while the daemon runs, see State.Age. Stale says that it is over
-	// Config.StaleAfter; what follows from that is for the policy of a door.
+	// Age is how long ago the box was last known to have all that the central had.
+	// Until Exact, as after a start without a trusted clock, it may be older. Stale
+	// says that Age is over Config.StaleAfter; what follows from that, and from an age
+	// that is not known, is for the policy of a door.
 	Age   time.Duration
+	Exact bool
 	Stale bool
 	// Synced says that the box now has all that the central has.
 	Synced bool

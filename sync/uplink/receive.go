@@ -113,6 +113,11 @@ func after(f *wire.Snapshot) wire.Bookmark {
 // pong answers a ping. One that says that the box was sent everything tells how
 // fresh the data is, once everything that came before it is durable.
 func (m *Machine) pong(p *wire.Ping) {
+	if p.Number != m.conn.pings+1 {
+		m.hangup("a ping of the central is missing, or came twice")
+		return
+	}
+	m.conn.pings++
 	m.attempts = 0
 	m.spread = time.Duration(min(p.Spread, uint64(time.Hour/time.Millisecond))) * time.Millisecond
 	if p.Caught {

@@ -9,7 +9,7 @@ func (m *Machine) Status(now time.Duration) Status {
 		Central: m.state.Central, CentralEpoch: m.state.CentralEpoch,
 		Head: m.state.Head, Acked: max(m.state.Acked, m.conn.acked),
 		Match: !m.state.Hold && !m.state.Revoked, Hold: m.state.Hold, Revoked: m.state.Revoked,
-		Age: max(now, m.now) - m.freshAt, Synced: m.synced,
+		Age: max(now, m.now) - m.freshAt, Exact: m.exact, Synced: m.synced,
 	}
 	s.Stale = m.cfg.StaleAfter > 0 && s.Age >= m.cfg.StaleAfter
 	for i := range m.scopes {
@@ -30,6 +30,6 @@ func (m *Machine) tell() {
 }
 
 // words is what of a status is no number.
-func words(s Status) [7]any {
-	return [...]any{s.Phase, s.Why, s.CentralEpoch, s.Match, s.Revoked, s.Stale, s.Synced}
+func words(s Status) [8]any {
+	return [...]any{s.Phase, s.Why, s.CentralEpoch, s.Match, s.Revoked, s.Stale, s.Exact, s.Synced}
 }

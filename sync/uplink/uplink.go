@@ -73,6 +73,7 @@ type Machine struct {
 
 	scopes   []scope
 	freshAt  time.Duration // when all that the central had was here at the earliest; may be before 0
+	exact    bool          // freshAt is
 	synced   bool
 	readings []reading
 	dropped  uint64
@@ -89,6 +90,7 @@ type conn struct {
 	sent    uint64 // last event that was sent
 	acked   uint64 // last event that the central said it has
 	ping    time.Duration
+	pings   uint64 // number of the last one
 	deadAt  time.Duration
 	askedAt time.Duration // when Hello or the last Pong was sent
 	noted   bool          // the newest checkpoint was sent
@@ -104,7 +106,7 @@ type scope struct {
 
 // New makes the machine of a box, at the moment now.
 func New(now time.Duration, cfg Config, s State) *Machine {
-	m := &Machine{cfg: cfg.withDefaults(), state: s, now: now, phase: Waiting, freshAt: now - s.Age}
+	m := &Machine{cfg: cfg.withDefaults(), state: s, now: now, phase: Waiting, freshAt: now - s.Age, exact: s.Exact}
 	for _, b := range s.Scopes {
 		m.scopes = append(m.scopes, scope{Bookmark: b})
 	}

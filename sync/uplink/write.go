@@ -147,7 +147,7 @@ func (m *Machine) applied(b wire.Bookmark, cost uint64) {
 
 // refresh notes that all that the central had at some moment is here.
 func (m *Machine) refresh(asOf time.Duration) {
-	m.freshAt = max(m.freshAt, asOf)
+	m.freshAt, m.exact = max(m.freshAt, asOf), true
 	m.synced = true
 	for i := range m.scopes {
 		m.synced = m.synced && m.scopes[i].Bookmark == m.scopes[i].next

@@ -130,7 +130,7 @@ const (
 	OpPut    Op = 1 // it is as Header and Piece say
 	OpDelete Op = 2 // it is gone
 	OpErase  Op = 3 // it is a person, and everything about him is to be erased for ever
-	OpLater  Op = 4 // a later revision has it: nothing to do; keeps the numbers dense
+	OpLater  Op = 4 // later revisions say more: nothing to do, but the numbers stay dense
 )
 
 // Edit is what a box did to a record, sent with the last event that changed it. With
@@ -141,6 +141,7 @@ type Edit struct {
 	ID   string
 
 	New       bool    // it was made on the box
+	Again     bool    // the central had it and was restored since: what is there is older
 	BaseEpoch uint64  // of the central, and
 	Base      uint64  // the revision of the scope that the box had the record at
 	Fields    []Field // that the box has changed since
@@ -181,8 +182,8 @@ type Result struct {
 	Lost  []string
 }
 
-// Feed carries the revisions After+1 to After+len(Changes) of a scope, one change
-// each: dense, so that a missing one shows.
+// Feed carries the revisions of a scope that follow After, each of them: a missing
+// one would show.
 type Feed struct {
 	Scope   string
 	After   uint64
@@ -192,15 +193,30 @@ type Feed struct {
 }
 
 // Through returns the last revision it carries.
-func (m *Feed) Through() uint64 { return m.After + uint64(len(m.Changes)) }
+func (m *Feed) Through() uint64 {
+	rev := m.After
+	for i := range m.Changes {
+		rev += m.Changes[i].revisions()
+	}
+	return rev
+}
 
 // Change is one record as it is now, or that it is gone.
 type Change struct {
 	Op     Op
+	Run    uint64 // of OpLater, which has nothing else: how many revisions in a row; 0 counts as 1
 	Kind   string
 	ID     string
 	Header []byte
 	Piece  []byte
+}
+
+// revisions is how many revisions of a feed the change stands for.
+func (x *Change) revisions() uint64 {
+	if x.Op == OpLater {
+		return max(1, x.Run)
+	}
+	return 1
 }
 
 // Snapshot carries a range of a scope: of the keys behind After up to and with

