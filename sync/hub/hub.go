@@ -150,7 +150,10 @@ func (m *Machine) with(c Conn, fn func(*session)) {
 
 func (m *Machine) do(o Output) { m.out = append(m.out, o) }
 
-func (m *Machine) send(s *session, msg wire.Message) { m.do(Send{s.conn, msg}) }
+func (m *Machine) send(s *session, msg wire.Message) {
+	s.said++
+	m.do(Send{s.conn, msg})
+}
 
 // dismiss says a last word and ends a connection; the rest comes with Closed.
 func (m *Machine) dismiss(s *session, last wire.Message, why string) {

@@ -28,6 +28,8 @@ type session struct {
 	hello   *wire.Hello
 	heardAt time.Duration
 
+	said     uint64 // messages that were sent
+	got      uint64 // messages that came
 	pings    uint64
 	pingedAt time.Duration
 	awaits   bool // the last ping was not answered yet
@@ -97,6 +99,7 @@ func (m *Machine) closed(c Conn) {
 
 func (m *Machine) receive(s *session, msg wire.Message) {
 	s.heardAt = m.now
+	s.got++
 	if hello, ok := msg.(*wire.Hello); ok {
 		m.greet(s, hello)
 		return
@@ -120,9 +123,11 @@ func (m *Machine) receive(s *session, msg wire.Message) {
 		s.credits = min(s.credits+int64(min(msg.More, 1<<40)), 1<<40)
 		m.wants(s)
 	case *wire.Pong:
-		if msg.Number == s.pings {
-			s.awaits = false
+		if msg.Number != s.pings || msg.Sent != s.got-1 {
+			m.refuse(s, "something of what the box sent is missing, or came twice")
+			return
 		}
+		s.awaits = false
 		m.beat(s)
 	case *wire.Telemetry:
 		m.do(Watch{s.device, msg})
@@ -169,7 +174,7 @@ func (m *Machine) beat(s *session) {
 	}
 	s.pings++
 	s.pingedAt, s.awaits, s.told = m.now, true, caught
-	m.send(s, &wire.Ping{Number: s.pings, Caught: caught, Spread: m.spread()})
+	m.send(s, &wire.Ping{Number: s.pings, Sent: s.said, Caught: caught, Spread: m.spread()})
 }
 
 // caught says whether the box was sent everything there is.

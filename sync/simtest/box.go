@@ -29,8 +29,9 @@ type box struct {
 	saved   uplink.Status // as saved now and then, and when
 	savedAt time.Duration
 
-	revoked bool // at the central
-	cloned  bool // it is, or has, a second one
+	older   *image // what it held a while ago
+	revoked bool   // at the central
+	cloned  bool   // it is, or has, a second one
 	erased  map[store.PersonID]bool
 }
 
@@ -72,6 +73,7 @@ func (b *box) crash(off time.Duration) {
 		return
 	}
 	b.down()
+	b.s.hooks.crash(b)
 	if p := b.pipe; p != nil {
 		b.pipe, p.boxEnd = nil, true
 		p.sever(b.w.chance(0.5))
@@ -83,7 +85,7 @@ func (b *box) step(in uplink.Input) {
 	if !b.alive || len(b.w.bad) > 0 {
 		return
 	}
-	for _, o := range slices.Clone(b.s.sabotage.uplink(b, b.up.Step(b.mono(), in))) {
+	for _, o := range slices.Clone(b.up.Step(b.mono(), in)) {
 		b.carryOut(o)
 	}
 	b.arm()
@@ -121,6 +123,7 @@ func (b *box) carryOut(o uplink.Output) {
 			p.hangup(true)
 		}
 	case uplink.Tell:
+		o.Status = b.s.hooks.tell(o.Status)
 		b.status = o.Status
 		if b.w.chance(0.5) {
 			b.saved, b.savedAt = o.Status, b.w.now
@@ -131,7 +134,7 @@ func (b *box) carryOut(o uplink.Output) {
 		b.soon(func() {
 			var done uplink.Done
 			err := b.view(func(tx *store.Tx) (err error) {
-				done, err = b.s.sabotage.read(b, tx, o)
+				done, err = b.s.hooks.read(tx, o)
 				return err
 			})
 			done.Request, done.Err = o, err
@@ -159,18 +162,26 @@ func (b *box) save(o uplink.Request) {
 		return
 	}
 	actor := store.Actor{Kind: store.ActorDevice, ID: string(b.s.central.layout.Info().Device)}
-	b.change(actor, func(tx *store.Tx) error { return b.s.sabotage.save(b, tx, o) }, func(err error) {
+	b.change(actor, func(tx *store.Tx) error { return b.s.hooks.save(tx, o) }, func(err error) {
 		if err != nil {
 			b.w.violate(b.name, "cannot do %T: %v", o, err)
 		}
-		b.step(uplink.Done{Request: o, Err: err})
+		if !b.s.hooks.earlyOnBox {
+			b.step(uplink.Done{Request: o, Err: err})
+		}
 	})
+	if b.s.hooks.earlyOnBox {
+		b.step(uplink.Done{Request: o})
+	}
 }
 
 // change is an update on the box, whoever wants it.
 func (b *box) change(actor store.Actor, fn func(*store.Tx) error, done func(error)) {
 	b.update(actor, fn, done)
 	b.syncIn(func(all []commit) {
+		if b.w.chance(0.1) {
+			b.older = b.disk.synced.clone()
+		}
 		b.s.oracle.box(b)
 		if head := b.s.oracle.head(b); head > 0 {
 			b.step(uplink.Grown{Head: head})

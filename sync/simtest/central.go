@@ -65,10 +65,18 @@ func (c *central) step(in hub.Input) {
 	if !c.alive || len(c.w.bad) > 0 {
 		return
 	}
-	for _, o := range slices.Clone(c.s.sabotage.hub(c, c.hub.Step(c.w.now, in))) {
+	for _, o := range c.heed(c.hub.Step(c.w.now, in)) {
 		c.carryOut(o)
 	}
 	c.arm()
+}
+
+// heed is what the host does of what the machine asks for.
+func (c *central) heed(outs []hub.Output) []hub.Output {
+	if c.s.hooks.keepSilence {
+		return silent(outs)
+	}
+	return slices.Clone(outs)
 }
 
 func (c *central) arm() {
@@ -103,7 +111,7 @@ func (c *central) carryOut(o hub.Output) {
 		c.soon(func() {
 			var a hub.Admitted
 			err := c.view(func(tx *store.Tx) (err error) {
-				a, err = hub.AdmitOf(tx, o)
+				a, err = c.s.hooks.admit(tx, o)
 				return err
 			})
 			a.Conn, a.Err, a.Clock = o.Conn, err, c.wall()
@@ -115,7 +123,7 @@ func (c *central) carryOut(o hub.Output) {
 		c.soon(func() {
 			var r hub.FeedRead
 			err := c.view(func(tx *store.Tx) (err error) {
-				r, err = c.s.sabotage.feed(c, tx, o)
+				r, err = c.s.hooks.feed(tx, o)
 				return err
 			})
 			r.Conn, r.Err = o.Conn, err
@@ -164,9 +172,8 @@ func (c *central) soon(fn func()) {
 
 func (c *central) ingest(o hub.Ingest) {
 	var in hub.Ingested
-	early := c.s.sabotage.early(c, o)
 	c.change(actorBox(o.Device), func(tx *store.Tx) (err error) {
-		in, err = c.s.sabotage.ingest(c, tx, o)
+		in, err = c.s.hooks.ingest(tx, o)
 		return err
 	}, func(err error) {
 		if err != nil {
@@ -176,10 +183,13 @@ func (c *central) ingest(o hub.Ingest) {
 		} else {
 			c.s.oracle.ingested(c, o)
 		}
-		if !early {
+		if !c.s.hooks.early {
 			c.step(in)
 		}
 	})
+	if c.s.hooks.early {
+		c.step(in)
+	}
 }
 
 // change is an update at the central, whoever wants it.

@@ -125,10 +125,12 @@ func (s *Sim) decide(b *box) {
 	}
 	s.counts.Decisions++
 	began, personal := s.now, s.token()
-	s.sabotage.decide(b, func(tx *store.Tx) error {
-		_, err := store.Append(tx, store.Event{Kind: store.EventDecision, Merchant: b.own, Outcome: store.OutcomeMatch, Action: "identify"}, map[string]string{"seen": personal})
-		return err
-	}, func(err error) { s.oracle.decided(b, s.now-began, err) })
+	s.hooks.decide(b, func() {
+		b.change(operator.Actor, func(tx *store.Tx) error {
+			_, err := store.Append(tx, store.Event{Kind: store.EventDecision, Merchant: b.own, Outcome: store.OutcomeMatch, Action: "identify"}, map[string]string{"seen": personal})
+			return err
+		}, func(err error) { s.oracle.decided(b, personal, s.now-began, err) })
+	})
 }
 
 func (s *Sim) enrol(n *node, m store.MerchantID, b *box) {

@@ -26,8 +26,8 @@ type oracle struct {
 	grants   map[store.GrantID]*grantState
 	marks    map[string]bool // devices that were flagged
 	online   map[*box]bool   // boxes that were welcome once
-	mustHold map[*box]bool
-	backupAt time.Duration // of the central; negative: none
+	mustHold map[*box]uint64 // until they have caught up with this revision
+	backupAt time.Duration   // of the central; negative: none
 	restores []time.Duration
 }
 
@@ -74,7 +74,7 @@ func newOracle(s *Sim) *oracle {
 	return &oracle{
 		s: s, journals: map[*box]map[uint64][]digest{}, feeds: map[string]string{}, people: map[store.PersonID]*enrolment{},
 		erasures: map[store.PersonID]*erasure{}, grants: map[store.GrantID]*grantState{}, marks: map[string]bool{},
-		online: map[*box]bool{}, mustHold: map[*box]bool{}, backupAt: -1,
+		online: map[*box]bool{}, mustHold: map[*box]uint64{}, backupAt: -1,
 	}
 }
 
@@ -125,6 +125,15 @@ func (o *oracle) stayErased(n *node, tx *store.Tx) error {
 	return nil
 }
 
+// link is how far a box is with its central, durably.
+func (o *oracle) link(b *box) (l store.Link) {
+	b.must(func(tx *store.Tx) (err error) {
+		l, err = store.Get[store.Link](tx, store.TheLink)
+		return err
+	})
+	return l
+}
+
 func (o *oracle) head(b *box) uint64 { return uint64(len(o.journals[b][b.layout.Info().Epoch])) }
 
 func (o *oracle) wasOnline(b *box) bool { return o.online[b] }
@@ -133,17 +142,11 @@ func (o *oracle) wasOnline(b *box) bool { return o.online[b] }
 func (o *oracle) boxSays(b *box, m wire.Message) {
 	switch m := m.(type) {
 	case *wire.Applied:
-		b.must(func(tx *store.Tx) error {
-			l, err := store.Get[store.Link](tx, store.TheLink)
-			if err != nil {
-				return err
-			}
-			snapshot := m.Cursor != "" && (l.Snapshot == m.Rev && l.Cursor >= m.Cursor)
-			if l.At < m.Rev && !snapshot {
-				o.s.violate(b.name, "says that it holds revision %d, and holds %d durably", m.Rev, l.At)
-			}
-			return nil
-		})
+		l := o.link(b)
+		snapshot := m.Cursor != "" && l.Snapshot == m.Rev && l.Cursor >= m.Cursor
+		if l.At < m.Rev && !snapshot {
+			o.s.violate(b.name, "says that it holds revision %d, and holds %d durably", m.Rev, l.At)
+		}
 	case *wire.Events:
 		known := o.journals[b][b.layout.Info().Epoch]
 		for i := range m.Events {
@@ -183,11 +186,7 @@ func (o *oracle) holds(c *central, p *pipe, through uint64) {
 // hold says whether a box has missed tombstones that are gone: it may not match
 // until it has caught up.
 func (o *oracle) hold(c *central, p *pipe, w *wire.Welcome) {
-	var l store.Link
-	p.box.must(func(tx *store.Tx) (err error) {
-		l, err = store.Get[store.Link](tx, store.TheLink)
-		return err
-	})
+	l := o.link(p.box)
 	c.must(func(tx *store.Tx) error {
 		f, err := store.FeedStateOf(tx, l.Site)
 		if err == nil && l.Epoch == w.Epoch && max(l.At, l.Snapshot) < f.Floor && !w.Hold {
@@ -196,7 +195,7 @@ func (o *oracle) hold(c *central, p *pipe, w *wire.Welcome) {
 		return err
 	})
 	if w.Hold {
-		p.box.s.oracle.mustHold[p.box] = true
+		o.mustHold[p.box] = w.Scopes[0].Head
 	}
 }
 
@@ -275,11 +274,11 @@ func (o *oracle) refused(r hub.Ingest, err error) {
 
 // told holds what a box says of itself against what it may and what it has.
 func (o *oracle) told(b *box, st uplink.Status) {
-	if st.Synced {
-		o.mustHold[b] = false
-	}
-	if st.Match && o.mustHold[b] && st.Phase == uplink.Online {
-		o.s.violate(b.name, "matches before it has caught up")
+	if until := o.mustHold[b]; until > 0 && st.Match && st.Phase == uplink.Online {
+		l := o.link(b)
+		if delete(o.mustHold, b); l.At < until || l.Snapshot != 0 {
+			o.s.violate(b.name, "matches before it has caught up")
+		}
 	}
 	if st.Hold || st.Revoked {
 		if st.Match {
@@ -314,11 +313,7 @@ func (o *oracle) fresh(b *box, st uplink.Status) {
 	if !st.Exact || at < 0 || st.CentralEpoch != o.s.central.layout.Info().Epoch {
 		return
 	}
-	var l store.Link
-	b.must(func(tx *store.Tx) (err error) {
-		l, err = store.Get[store.Link](tx, store.TheLink)
-		return err
-	})
+	l := o.link(b)
 	var head uint64
 	for _, h := range o.heads {
 		if h.site == l.Site && h.at < at && h.epoch == st.CentralEpoch {
@@ -339,10 +334,13 @@ func (o *oracle) flagged(device string) {
 	}
 }
 
-// decided checks that a decision waited for the disk of its box alone.
-func (o *oracle) decided(b *box, took time.Duration, err error) {
+// decided checks that a decision waited for the disk of its box alone, and is there.
+func (o *oracle) decided(b *box, seen string, took time.Duration, err error) {
 	if err != nil {
 		o.s.violate(b.name, "cannot decide: %v", err)
+	}
+	if _, kept := b.disk.synced.has(seen); !kept {
+		o.s.violate(b.name, "a decision is not in the journal")
 	}
 	if took > 2*max(2*time.Millisecond, b.slow) {
 		o.s.violate(b.name, "a decision took %v", took)

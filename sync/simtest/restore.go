@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/cypherface/edge/store"
+	"github.com/cypherface/edge/sync/uplink"
 )
 
 // backup keeps a copy of the central's store.
@@ -29,6 +30,7 @@ func (s *Sim) restore() {
 	epoch := c.layout.Info().Epoch
 	c.disk = c.backup.copy()
 	s.reopen(&c.node, epoch+1)
+	s.revokeAgain()
 	if !s.chance(s.faults.reborn) {
 		c.update(operator.Actor, func(tx *store.Tx) error {
 			for _, p := range s.oracle.erasedAtCentral() {
@@ -44,6 +46,29 @@ func (s *Sim) restore() {
 	s.oracle.restored()
 	c.backup = c.disk.copy()
 	s.after(s.within(time.Second, 10*time.Second), c.start)
+}
+
+// revokeAgain is what an operator has to do after a restore: the backup does not know
+// who was revoked since.
+func (s *Sim) revokeAgain() {
+	c := s.central
+	c.update(operator.Actor, func(tx *store.Tx) error {
+		for _, b := range s.boxes {
+			d, err := store.Get[store.Device](tx, store.DeviceID(b.device))
+			if isNotFound(err) || err == nil && !b.revoked {
+				continue
+			}
+			if d.Status = store.Revoked; err == nil {
+				err = store.Put(tx, &d)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(error) {})
+	c.disk.sync()
+	c.commits = nil
 }
 
 // reopen opens a backup with a new epoch of its journal, as a restore does: what
@@ -84,6 +109,7 @@ func (s *Sim) restoreBox() {
 		s.note(b.name, "is restored from its backup")
 		b.disk = copy
 		s.reopen(&b.node, epoch+1)
+		b.saved, b.savedAt = uplink.Status{}, s.now
 		s.oracle.boxRestored(b, at)
 	})
 }

@@ -53,17 +53,17 @@ func (c *Counts) Add(d Counts) {
 // Sim is one simulated fleet.
 type Sim struct {
 	*world
-	uplink   uplink.Config
-	hub      hub.Config
-	net      network
-	faults   faults
-	central  *central
-	boxes    []*box
-	oracle   *oracle
-	sabotage *sabotage
-	counts   Counts
-	tokens   int
-	calm     bool // no more faults and no more operators
+	uplink  uplink.Config
+	hub     hub.Config
+	net     network
+	faults  faults
+	central *central
+	boxes   []*box
+	oracle  *oracle
+	hooks   hooks
+	counts  Counts
+	tokens  int
+	calm    bool // no more faults and no more operators
 }
 
 // faults is how often what happens, as chances of each action.
@@ -90,7 +90,7 @@ func Run(seed uint64, opt Options) Result {
 	defer func() { crand.Reader = before }()
 
 	s := &Sim{world: newWorld(seed, opt.Log)}
-	s.sabotage = &sabotage{s: s, broken: opt.Break}
+	s.hooks = hooksOf(opt.Break)
 	s.oracle = newOracle(s)
 	s.choose()
 	s.build()

@@ -26,3 +26,17 @@ func TestSeeds(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryBreakageIsNoticed(t *testing.T) {
+	for _, b := range Breakages {
+		t.Run(string(b.Name), func(t *testing.T) {
+			for seed := uint64(1); seed <= 400; seed++ {
+				if r := Run(seed, Options{Break: b.Name}); len(r.Violated) > 0 {
+					t.Logf("| `%s` | %d | %s | %s | %d |", b.Name, b.Promise, b.How, r.Violated[0], seed)
+					return
+				}
+			}
+			t.Error("400 seeds have not noticed it")
+		})
+	}
+}

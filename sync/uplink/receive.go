@@ -12,6 +12,7 @@ func (m *Machine) receive(msg wire.Message) {
 	if m.conn.closing {
 		return
 	}
+	m.conn.got++
 	switch msg := msg.(type) {
 	case *wire.Error:
 		m.dismissed(msg)
@@ -113,8 +114,8 @@ func after(f *wire.Snapshot) wire.Bookmark {
 // pong answers a ping. One that says that the box was sent everything tells how
 // fresh the data is, once everything that came before it is durable.
 func (m *Machine) pong(p *wire.Ping) {
-	if p.Number != m.conn.pings+1 {
-		m.hangup("a ping of the central is missing, or came twice")
+	if p.Number != m.conn.pings+1 || p.Sent != m.conn.got-1 {
+		m.hangup("something of what the central sent is missing, or came twice")
 		return
 	}
 	m.conn.pings++
@@ -124,6 +125,6 @@ func (m *Machine) pong(p *wire.Ping) {
 		m.enqueue(write{fresh: true, asOf: m.conn.askedAt})
 	}
 	m.conn.askedAt = m.now
-	m.send(&wire.Pong{Number: p.Number})
+	m.send(&wire.Pong{Number: p.Number, Sent: m.conn.said})
 	m.sendReadings()
 }

@@ -91,6 +91,8 @@ type conn struct {
 	acked   uint64 // last event that the central said it has
 	ping    time.Duration
 	pings   uint64 // number of the last one
+	said    uint64 // messages that were sent
+	got     uint64 // messages that came
 	deadAt  time.Duration
 	askedAt time.Duration // when Hello or the last Pong was sent
 	noted   bool          // the newest checkpoint was sent
@@ -183,7 +185,10 @@ func (m *Machine) Wake() time.Duration {
 
 func (m *Machine) do(o Output) { m.out = append(m.out, o) }
 
-func (m *Machine) send(msg wire.Message) { m.do(Send{msg}) }
+func (m *Machine) send(msg wire.Message) {
+	m.conn.said++
+	m.do(Send{msg})
+}
 
 func (m *Machine) connected() bool {
 	return (m.phase == Greeting || m.phase == Online) && !m.conn.closing

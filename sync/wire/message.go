@@ -256,14 +256,18 @@ type Credits struct{ More uint64 }
 // there: what a ping says was true after the box sent its last Pong, or Hello.
 type Ping struct {
 	Number uint64
-	Caught bool // the box was sent all that the central has
+	Sent   uint64 // messages of the central on this connection before this one: none may be missing
+	Caught bool   // with these the box was sent all that the central has
 	// Spread is the window, in milliseconds, in which the box comes back when it
 	// loses the connection, at a moment of its own choice: it grows with the fleet.
 	Spread uint64
 }
 
 // Pong answers a Ping.
-type Pong struct{ Number uint64 }
+type Pong struct {
+	Number uint64
+	Sent   uint64 // messages of the box on this connection before this one
+}
 
 // Code says why a connection ends.
 type Code uint8

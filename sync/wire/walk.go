@@ -186,6 +186,7 @@ func (*Ping) Type() Type { return TypePing }
 
 func (m *Ping) walk(c *coder) {
 	c.number(&m.Number)
+	c.number(&m.Sent)
 	c.flag(&m.Caught)
 	c.number(&m.Spread)
 }
@@ -193,7 +194,10 @@ func (m *Ping) walk(c *coder) {
 // Type says which message it is.
 func (*Pong) Type() Type { return TypePong }
 
-func (m *Pong) walk(c *coder) { c.number(&m.Number) }
+func (m *Pong) walk(c *coder) {
+	c.number(&m.Number)
+	c.number(&m.Sent)
+}
 
 // Type says which message it is.
 func (*Error) Type() Type { return TypeError }

@@ -48,7 +48,7 @@ func TestRoundTrip(t *testing.T) {
 func TestLayoutOfProtocol1(t *testing.T) {
 	want := map[Type]string{
 		TypeHello: "dc56f236eab38fcd", TypeWelcome: "90b44b0628a5e6fb", TypeEvents: "09b7ab51029498aa", TypeEventsAck: "a9d58e404e7b94e3", TypeFeed: "6cc3a0b2a5bb8d81", TypeSnapshot: "8b15438525544542", TypeApplied: "177c2ecbc8e0997d",
-		TypeCredits: "ab6c366beedd014f", TypePing: "edf38180731c6481", TypePong: "8d42644e070e716d", TypeError: "ea13b403485d0b1b", TypeRevoke: "5945c403a0b5e6dc", TypeTelemetry: "2642864d1ea5fd9f", TypeCheckpoint: "707796b17852e9fd",
+		TypeCredits: "ab6c366beedd014f", TypePing: "df31522a502e9d51", TypePong: "5ea057da345db669", TypeError: "ea13b403485d0b1b", TypeRevoke: "5945c403a0b5e6dc", TypeTelemetry: "2642864d1ea5fd9f", TypeCheckpoint: "707796b17852e9fd",
 	}
 	for _, typ := range types {
 		r := rand.New(rand.NewPCG(7, uint64(typ)))
@@ -92,7 +92,7 @@ func deflated(t Type, says uint64, body []byte) []byte {
 }
 
 func TestMalformed(t *testing.T) {
-	pong, _ := Encode(&Pong{Number: 300})
+	pong, _ := Encode(&Pong{Number: 300, Sent: 1})
 	for name, c := range map[string]struct {
 		frame []byte
 		want  error
@@ -104,9 +104,9 @@ func TestMalformed(t *testing.T) {
 		"a newer type with more": {[]byte{200, 0xff}, ErrSkip},
 		"unknown flags":          {append([]byte{byte(TypePong), 2}, pong[2:]...), ErrMalformed},
 		"bytes behind it":        {append(bytes.Clone(pong), 0), ErrMalformed},
-		"a number that is long":  {[]byte{byte(TypePong), 0, 0x81, 0x00}, ErrMalformed},
-		"a number over 64 bits":  {append([]byte{byte(TypePong), 0}, bytes.Repeat([]byte{0xff}, 10)...), ErrMalformed},
-		"a flag that is 2":       {[]byte{byte(TypePing), 0, 1, 2, 0}, ErrMalformed},
+		"a number that is long":  {[]byte{byte(TypeCredits), 0, 0x81, 0x00}, ErrMalformed},
+		"a number over 64 bits":  {append([]byte{byte(TypeCredits), 0}, bytes.Repeat([]byte{0xff}, 10)...), ErrMalformed},
+		"a flag that is 2":       {[]byte{byte(TypePing), 0, 1, 1, 2, 0}, ErrMalformed},
 		"a text over its limit":  {append([]byte{byte(TypeRevoke), 0, 0x81, 0x02}, make([]byte, 257)...), ErrTooLarge},
 		"a list over its limit":  {append([]byte{byte(TypeTelemetry), 0, 0, 65}, make([]byte, 65*10)...), ErrTooLarge},
 		"more than there is":     {[]byte{byte(TypeCheckpoint), 0, 5, 1, 2}, ErrMalformed},
@@ -115,7 +115,7 @@ func TestMalformed(t *testing.T) {
 		"inflates to less":       {deflated(TypeCheckpoint, 12, make([]byte, 11)), ErrMalformed},
 		"a body over its limit":  {deflated(TypeCheckpoint, MaxBody+1, make([]byte, MaxBody+1)), ErrTooLarge},
 		"an impossible length":   {[]byte{byte(TypePong), flagDeflated, 0xff, 0xff, 0x7f, 0}, ErrMalformed},
-		"bytes behind a stream":  {append(deflated(TypePong, 1, []byte{7}), 0), ErrMalformed},
+		"bytes behind a stream":  {append(deflated(TypeCredits, 1, []byte{7}), 0), ErrMalformed},
 		"no stream":              {[]byte{byte(TypePong), flagDeflated, 1, 0xff, 0xff}, ErrMalformed},
 	} {
 		if m, err := Decode(c.frame); !errors.Is(err, c.want) {
