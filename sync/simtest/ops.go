@@ -199,6 +199,7 @@ func (s *Sim) edit(n *node, m store.MerchantID, b *box) {
 			return err
 		}
 		before = *f.of(&p)
+		s.oracle.seen[before] = true // even if nobody hears whether this succeeds
 		*f.of(&p) = value
 		return store.Put(tx, &p)
 	}, func(err error) {
@@ -238,6 +239,7 @@ func (s *Sim) grant(n *node, m store.MerchantID, b *box) {
 	if len(grants) > 0 && s.chance(0.4) {
 		g := pick(s.world, grants)
 		s.note(n.name, "withdraws grant %s", g)
+		s.oracle.doubtful[string(g)] = true
 		s.change(b, func(tx *store.Tx) error { return store.Delete[store.Grant](tx, g) }, func(err error) {
 			if err == nil {
 				s.oracle.withdrawn(g, b)
@@ -269,6 +271,7 @@ func (s *Sim) erase() {
 	}
 	id := pick(s.world, ids)
 	s.note(n.name, "erases %s", id)
+	s.oracle.doubtful[string(id)] = true
 	s.change(b, func(tx *store.Tx) error { return store.Erase(tx, id) }, func(err error) {
 		switch {
 		case errors.Is(err, store.ErrNotFound):
@@ -306,16 +309,35 @@ func (s *Sim) revoke() {
 		return
 	}
 	b.revoked = true
+	s.revokeSurely(b)
+}
+
+// revokeSurely revokes a box, and again where the central was not there to say that
+// it is done.
+func (s *Sim) revokeSurely(b *box) {
+	done, c := false, s.central
+	s.after(5*time.Second, func() {
+		if !done {
+			s.revokeSurely(b)
+		}
+	})
+	if !c.alive {
+		return
+	}
 	s.note(c.name, "revokes %s", b.name)
 	c.change(operator.Actor, func(tx *store.Tx) error {
 		d, err := store.Get[store.Device](tx, store.DeviceID(b.device))
 		if err != nil {
 			return err
 		}
+		if d.Status == store.Revoked {
+			return nil
+		}
 		d.Status = store.Revoked
 		return store.Put(tx, &d)
 	}, func(err error) {
 		c.fine("revoke", err)
+		done = true
 		c.step(hub.Revoked{Device: b.device, Reason: "stolen"})
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cypherface/edge/store"
@@ -22,6 +23,8 @@ type oracle struct {
 	heads    []headAt                     // of the scopes at the central, as they became durable
 	people   map[store.PersonID]*enrolment
 	writes   []write
+	seen     map[string]bool // values that somebody saw before he gave another
+	doubtful map[string]bool // ids of what somebody wanted gone: whether he heard that it is or not
 	erasures map[store.PersonID]*erasure
 	grants   map[store.GrantID]*grantState
 	marks    map[string]bool // devices that were flagged
@@ -67,6 +70,7 @@ type grantState struct {
 	box       *box
 	at        time.Duration
 	withdrawn bool
+	by        *box
 	gone      bool
 }
 
@@ -74,7 +78,7 @@ func newOracle(s *Sim) *oracle {
 	return &oracle{
 		s: s, journals: map[*box]map[uint64][]digest{}, feeds: map[string]string{}, people: map[store.PersonID]*enrolment{},
 		erasures: map[store.PersonID]*erasure{}, grants: map[store.GrantID]*grantState{}, marks: map[string]bool{},
-		online: map[*box]bool{}, mustHold: map[*box]uint64{}, backupAt: -1,
+		seen: map[string]bool{}, doubtful: map[string]bool{}, online: map[*box]bool{}, mustHold: map[*box]uint64{}, backupAt: -1,
 	}
 }
 
@@ -357,9 +361,9 @@ func (o *oracle) granted(g store.Grant, b *box) {
 	o.grants[g.ID] = &grantState{Grant: g, box: b, at: o.s.now}
 }
 
-func (o *oracle) withdrawn(g store.GrantID, _ *box) {
+func (o *oracle) withdrawn(g store.GrantID, b *box) {
 	if x := o.grants[g]; x != nil {
-		x.withdrawn = true
+		x.withdrawn, x.by = true, b
 	}
 }
 
@@ -421,5 +425,9 @@ func (o *oracle) boxRestored(b *box, at time.Duration) {
 		if e := o.erasures[p]; e.box == b && e.at >= at {
 			e.gone = true
 		}
+	}
+	// What it has erased before goes up with an epoch that is over.
+	for _, e := range o.erasures {
+		e.boxes = slices.DeleteFunc(e.boxes, func(x *box) bool { return x == b })
 	}
 }

@@ -30,7 +30,7 @@ func (s *Sim) restore() {
 	epoch := c.layout.Info().Epoch
 	c.disk = c.backup.copy()
 	s.reopen(&c.node, epoch+1)
-	s.revokeAgain()
+	s.registerAgain()
 	if !s.chance(s.faults.reborn) {
 		c.update(operator.Actor, func(tx *store.Tx) error {
 			for _, p := range s.oracle.erasedAtCentral() {
@@ -48,17 +48,20 @@ func (s *Sim) restore() {
 	s.after(s.within(time.Second, 10*time.Second), c.start)
 }
 
-// revokeAgain is what an operator has to do after a restore: the backup does not know
-// who was revoked since.
-func (s *Sim) revokeAgain() {
+// registerAgain is what an operator has to do after a restore: the backup does not
+// know who has joined and who was revoked since.
+func (s *Sim) registerAgain() {
 	c := s.central
 	c.update(operator.Actor, func(tx *store.Tx) error {
 		for _, b := range s.boxes {
 			d, err := store.Get[store.Device](tx, store.DeviceID(b.device))
-			if isNotFound(err) || err == nil && !b.revoked {
-				continue
+			if isNotFound(err) {
+				d, err = s.deviceOf(b), nil
 			}
-			if d.Status = store.Revoked; err == nil {
+			if b.revoked {
+				d.Status = store.Revoked
+			}
+			if err == nil && (b.revoked || d.Rev == 0) {
 				err = store.Put(tx, &d)
 			}
 			if err != nil {

@@ -278,7 +278,7 @@ func (o *oracle) checkPeople() {
 	people := o.s.central.disk.synced.buckets["record.person"]
 	for _, p := range sortedKeys(o.people) {
 		e := o.people[p]
-		if e.gone || o.erasures[p] != nil || e.box != nil && !e.box.serves() {
+		if e.gone || o.doubtful[string(p)] || e.box != nil && !e.box.serves() {
 			continue
 		}
 		if people == nil || people.values[string(p)] == nil {
@@ -290,12 +290,8 @@ func (o *oracle) checkPeople() {
 // checkWrites checks that no value which somebody gave is lost without a trace: it
 // is there, or somebody who saw it gave another, or the central's journal has it.
 func (o *oracle) checkWrites() {
-	seen := map[string]bool{}
 	for _, w := range o.writes {
-		seen[w.before] = true
-	}
-	for _, w := range o.writes {
-		if w.gone || seen[w.value] || o.erasures[w.person] != nil || w.box != nil && !w.box.serves() || o.people[w.person] != nil && o.people[w.person].gone {
+		if w.gone || o.seen[w.value] || o.doubtful[string(w.person)] || w.box != nil && !w.box.serves() || o.people[w.person] != nil && o.people[w.person].gone {
 			continue
 		}
 		found := false
@@ -318,14 +314,14 @@ func (o *oracle) checkGrants() {
 	t := o.s.central.disk.synced.buckets["record.grant"]
 	for _, id := range sortedKeys(o.grants) {
 		g := o.grants[id]
-		if g.gone || o.erasures[g.Person] != nil || g.box != nil && !g.box.serves() || o.people[g.Person] != nil && o.people[g.Person].gone {
+		if g.gone || o.doubtful[string(g.Person)] || g.box != nil && !g.box.serves() || g.by != nil && !g.by.serves() || o.people[g.Person] != nil && o.people[g.Person].gone {
 			continue
 		}
 		there := t != nil && t.values[string(id)] != nil
 		switch {
 		case there && g.withdrawn:
 			o.s.violate("central", "grant %s was withdrawn and is there", id)
-		case !there && !g.withdrawn:
+		case !there && !o.doubtful[string(id)]:
 			o.s.violate("central", "grant %s is missing", id)
 		}
 	}

@@ -204,10 +204,8 @@ func (s *Sim) register(b *box, seed []byte) {
 		if _, err := store.Get[store.Device](tx, store.DeviceID(b.device)); err == nil {
 			return nil
 		}
-		return store.Put(tx, &store.Device{
-			ID: store.DeviceID(b.device), Merchant: c.merchant, Site: b.site, Name: b.name,
-			PublicKey: b.key.Public().(ed25519.PublicKey), Epoch: 1, Status: store.Active,
-		})
+		d := s.deviceOf(b)
+		return store.Put(tx, &d)
 	}, func(err error) {
 		c.fine("register a box", err)
 		c.step(hub.Fleet{Boxes: len(s.boxes)})
@@ -215,6 +213,13 @@ func (s *Sim) register(b *box, seed []byte) {
 			s.settleIn(b, seed)
 		}
 	})
+}
+
+func (s *Sim) deviceOf(b *box) store.Device {
+	return store.Device{
+		ID: store.DeviceID(b.device), Merchant: s.central.merchant, Site: b.site, Name: b.name,
+		PublicKey: b.key.Public().(ed25519.PublicKey), Epoch: 1, Status: store.Active,
+	}
 }
 
 // settleIn is the box's side of joining.

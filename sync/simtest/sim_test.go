@@ -6,6 +6,8 @@ import (
 	"testing"
 )
 
+var seedsFlag = flag.Int("sim.seeds", 200, "how many")
+
 var seedFlag = flag.Uint64("sim.seed", 0, "run one seed and print its trace")
 
 func TestOneSeed(t *testing.T) {
@@ -20,7 +22,7 @@ func TestOneSeed(t *testing.T) {
 }
 
 func TestSeeds(t *testing.T) {
-	for seed := uint64(1); seed <= 200; seed++ {
+	for seed := uint64(1); seed <= uint64(*seedsFlag); seed++ {
 		if r := Run(seed, Options{}); len(r.Violated) > 0 {
 			t.Errorf("seed %d: %v", seed, r.Violated)
 		}
