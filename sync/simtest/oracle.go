@@ -27,11 +27,11 @@ type oracle struct {
 	doubtful map[string]bool // ids of what somebody wanted gone: whether he heard that it is or not
 	erasures map[store.PersonID]*erasure
 	grants   map[store.GrantID]*grantState
-	marks    map[string]bool // devices that were flagged
-	online   map[*box]bool   // boxes that were welcome once
-	mustHold map[*box]uint64 // until they have caught up with this revision
-	backupAt time.Duration   // of the central; negative: none
-	restores []time.Duration
+	marks    map[string]bool        // devices that were flagged
+	online   map[*box]bool          // boxes that were welcome once
+	mustHold map[*box]uint64        // until they have caught up with this revision
+	backupAt time.Duration          // of the central; negative: none
+	reborn   map[*box]time.Duration // when a box was restored
 }
 
 type digest [sha256.Size]byte
@@ -78,7 +78,7 @@ func newOracle(s *Sim) *oracle {
 	return &oracle{
 		s: s, journals: map[*box]map[uint64][]digest{}, feeds: map[string]string{}, people: map[store.PersonID]*enrolment{},
 		erasures: map[store.PersonID]*erasure{}, grants: map[store.GrantID]*grantState{}, marks: map[string]bool{},
-		seen: map[string]bool{}, doubtful: map[string]bool{}, online: map[*box]bool{}, mustHold: map[*box]uint64{}, backupAt: -1,
+		seen: map[string]bool{}, doubtful: map[string]bool{}, reborn: map[*box]time.Duration{}, online: map[*box]bool{}, mustHold: map[*box]uint64{}, backupAt: -1,
 	}
 }
 
@@ -392,7 +392,6 @@ func (o *oracle) backedUp() { o.backupAt = o.s.now }
 
 // restored notes that what was done at the central since its backup is lost.
 func (o *oracle) restored() {
-	o.restores = append(o.restores, o.s.now)
 	for i := range o.writes {
 		w := &o.writes[i]
 		w.gone = w.gone || w.box == nil && w.at >= o.backupAt
@@ -403,26 +402,45 @@ func (o *oracle) restored() {
 	for _, g := range o.grants {
 		g.gone = g.gone || g.at >= o.backupAt && g.box == nil || g.withdrawn
 	}
+	for _, b := range o.s.boxes {
+		if o.reborn[b] > o.backupAt {
+			o.lose(b, 0, o.reborn[b])
+		}
+	}
 	o.backupAt = o.s.now
 }
 
 // mark is the moment of a box's backup.
 func (o *oracle) mark(b *box) time.Duration { return o.s.now }
 
-// boxRestored notes that what was done at a box since its backup may be lost.
+// boxRestored notes that what was done at a box since its backup may be lost. So is
+// what was before, where the central is restored too and has not heard it again: the
+// events that tell it are of an epoch that is over.
 func (o *oracle) boxRestored(b *box, at time.Duration) {
+	o.reborn[b] = o.s.now
+	if o.link(b).Epoch != o.s.central.layout.Info().Epoch {
+		at = 0
+	}
+	o.lose(b, at, never)
+}
+
+const never = time.Duration(1<<63 - 1)
+
+// lose notes that what was done at a box in some time may be lost.
+func (o *oracle) lose(b *box, from, to time.Duration) {
+	in := func(at time.Duration) bool { return from <= at && at < to }
 	for i := range o.writes {
 		w := &o.writes[i]
-		w.gone = w.gone || w.box == b && w.at >= at
+		w.gone = w.gone || w.box == b && in(w.at)
 	}
 	for _, e := range o.people {
-		e.gone = e.gone || e.box == b && e.at >= at
+		e.gone = e.gone || e.box == b && in(e.at)
 	}
 	for _, g := range o.grants {
-		g.gone = g.gone || g.box == b && g.at >= at || g.withdrawn
+		g.gone = g.gone || g.box == b && in(g.at) || g.withdrawn
 	}
 	for _, p := range sortedKeys(o.erasures) {
-		if e := o.erasures[p]; e.box == b && e.at >= at {
+		if e := o.erasures[p]; e.box == b && in(e.at) {
 			e.gone = true
 		}
 	}
