@@ -31,6 +31,7 @@ type box struct {
 
 	older   *image // what it held a while ago
 	revoked bool   // at the central
+	away    bool   // reported as lost, off the network
 	cloned  bool   // it is, or has, a second one
 	erased  map[store.PersonID]bool
 }

@@ -37,7 +37,7 @@ type pipe struct {
 // dial brings a connection about, or not.
 func (w *world) dial(b *box, c *central, n *network) {
 	life := b.life
-	if n.offline[b] || !c.alive || w.chance(n.refuse) {
+	if n.offline[b] || b.away || !c.alive || w.chance(n.refuse) {
 		w.after(w.within(10*time.Millisecond, 5*time.Second), func() {
 			if b.life == life {
 				b.step(uplink.Lost{})
@@ -49,7 +49,7 @@ func (w *world) dial(b *box, c *central, n *network) {
 		if b.life != life {
 			return
 		}
-		if n.offline[b] || !c.alive {
+		if n.offline[b] || b.away || !c.alive {
 			b.step(uplink.Lost{})
 			return
 		}

@@ -61,7 +61,7 @@ func (s *Sim) break_() {
 		s.unplug(b, s.within(time.Second, time.Minute))
 	}
 	if s.chance(s.faults.rare) {
-		pick(s.world, []func(){s.backup, s.restore, s.late, s.revoke, s.clone, s.trim, s.restoreBox})()
+		pick(s.world, []func(){s.backup, s.restore, s.late, s.revoke, s.clone, s.trim, s.restoreBox, s.away})()
 	}
 }
 
@@ -284,6 +284,61 @@ func (s *Sim) erase() {
 	})
 }
 
+// away has a box be reported as lost while it is off the network. It comes back after
+// nobody waits for it any more, and the operator takes it in again.
+func (s *Sim) away() {
+	b := pick(s.world, s.boxes)
+	if b.revoked || b.cloned || b.away || !s.oracle.wasOnline(b) || !b.alive {
+		return
+	}
+	b.away = true
+	s.oracle.unproven(b)
+	if b.pipe != nil {
+		b.pipe.sever(false)
+	}
+	s.note(b.name, "is away")
+	s.after(s.within(0, 5*time.Second), func() { s.insist(b, store.Revoked, func() { s.after(s.within(0, 20*time.Second), s.comeBack(b)) }) })
+}
+
+func (s *Sim) comeBack(b *box) func() {
+	return func() {
+		s.trim()
+		s.after(time.Second, func() {
+			s.insist(b, store.Active, func() {
+				s.note(b.name, "is back")
+				b.away = false
+			})
+		})
+	}
+}
+
+// insist gives a device a status, and again where the central was not there to say
+// that it is done.
+func (s *Sim) insist(b *box, status store.Status, then func()) {
+	done, c := false, s.central
+	s.after(5*time.Second, func() {
+		if !done {
+			s.insist(b, status, then)
+		}
+	})
+	if !c.alive {
+		return
+	}
+	s.note(c.name, "has %s as %s", b.name, status)
+	c.change(operator.Actor, func(tx *store.Tx) error {
+		d, err := store.Get[store.Device](tx, store.DeviceID(b.device))
+		if err != nil || d.Status == status {
+			return err
+		}
+		d.Status = status
+		return store.Put(tx, &d)
+	}, func(err error) {
+		c.fine("set the status of a device", err)
+		done = true
+		then()
+	})
+}
+
 // trim has the central drop tombstones that nobody waits for.
 func (s *Sim) trim() {
 	c := s.central
@@ -305,47 +360,17 @@ func (s *Sim) late() { s.join() }
 
 func (s *Sim) revoke() {
 	b, c := pick(s.world, s.boxes), s.central
-	if !c.alive || b.revoked || b.cloned {
+	if b.revoked || b.cloned || b.away {
 		return
 	}
 	b.revoked = true
-	s.revokeSurely(b)
-}
-
-// revokeSurely revokes a box, and again where the central was not there to say that
-// it is done.
-func (s *Sim) revokeSurely(b *box) {
-	done, c := false, s.central
-	s.after(5*time.Second, func() {
-		if !done {
-			s.revokeSurely(b)
-		}
-	})
-	if !c.alive {
-		return
-	}
-	s.note(c.name, "revokes %s", b.name)
-	c.change(operator.Actor, func(tx *store.Tx) error {
-		d, err := store.Get[store.Device](tx, store.DeviceID(b.device))
-		if err != nil {
-			return err
-		}
-		if d.Status == store.Revoked {
-			return nil
-		}
-		d.Status = store.Revoked
-		return store.Put(tx, &d)
-	}, func(err error) {
-		c.fine("revoke", err)
-		done = true
-		c.step(hub.Revoked{Device: b.device, Reason: "stolen"})
-	})
+	s.insist(b, store.Revoked, func() { c.step(hub.Revoked{Device: b.device, Reason: "stolen"}) })
 }
 
 // clone makes a second box of a box, from its disk.
 func (s *Sim) clone() {
 	b := pick(s.world, s.boxes)
-	if b.revoked || b.cloned || !b.alive || !s.oracle.wasOnline(b) {
+	if b.revoked || b.cloned || b.away || !b.alive || !s.oracle.wasOnline(b) {
 		return
 	}
 	s.counts.Clones++

@@ -170,7 +170,14 @@ func (o *oracle) centralSays(c *central, p *pipe, m wire.Message) {
 		o.online[p.box] = true
 		o.holds(c, p, m.Head)
 		o.hold(c, p, m)
+	case *wire.Snapshot:
+		o.s.counts.Snapshots++
 	case *wire.EventsAck:
+		for _, r := range m.Results {
+			if r.Merge != wire.MergeAccepted {
+				o.s.counts.Conflicts++
+			}
+		}
 		o.holds(c, p, m.Through)
 	case *wire.Feed:
 		o.feed(c, p, m)
@@ -199,6 +206,7 @@ func (o *oracle) hold(c *central, p *pipe, w *wire.Welcome) {
 		return err
 	})
 	if w.Hold {
+		o.s.counts.Holds++
 		o.mustHold[p.box] = w.Scopes[0].Head
 	}
 }
@@ -269,7 +277,7 @@ func (o *oracle) ingested(c *central, r hub.Ingest) {
 // refused checks why the central did not take events.
 func (o *oracle) refused(r hub.Ingest, err error) {
 	for _, b := range o.s.boxes {
-		if b.device == r.Device && (b.revoked || b.cloned) {
+		if b.device == r.Device && (b.revoked || b.cloned || b.away) {
 			return
 		}
 	}
@@ -373,7 +381,7 @@ func (o *oracle) erase(p store.PersonID, b *box) {
 	}
 	e := &erasure{box: b, at: o.s.now}
 	for _, x := range o.s.boxes {
-		if o.online[x] && !x.revoked && !x.cloned {
+		if o.online[x] && !x.revoked && !x.cloned && !x.away {
 			e.boxes = append(e.boxes, x)
 		}
 	}
@@ -381,12 +389,7 @@ func (o *oracle) erase(p store.PersonID, b *box) {
 }
 
 // erasedAtCentral is the erasure log of the central, which outlives its store.
-func (o *oracle) erasedAtCentral() (people []store.PersonID) {
-	for _, p := range sortedKeys(o.erasures) {
-		people = append(people, p)
-	}
-	return people
-}
+func (o *oracle) erasedAtCentral() []store.PersonID { return sortedKeys(o.erasures) }
 
 func (o *oracle) backedUp() { o.backupAt = o.s.now }
 
@@ -444,7 +447,11 @@ func (o *oracle) lose(b *box, from, to time.Duration) {
 			e.gone = true
 		}
 	}
-	// What it has erased before goes up with an epoch that is over.
+	o.unproven(b) // what it has erased before goes up with an epoch that is over
+}
+
+// unproven notes that nothing waits for what a box says of the erasures so far.
+func (o *oracle) unproven(b *box) {
 	for _, e := range o.erasures {
 		e.boxes = slices.DeleteFunc(e.boxes, func(x *box) bool { return x == b })
 	}

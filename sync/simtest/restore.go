@@ -95,14 +95,14 @@ func (s *Sim) reopen(n *node, epoch uint64) {
 // restoreBox puts a box back to what it was a while ago, as a new epoch.
 func (s *Sim) restoreBox() {
 	b := pick(s.world, s.boxes)
-	if !b.alive || b.cloned || !s.oracle.wasOnline(b) {
+	if !b.alive || b.cloned || b.away || !s.oracle.wasOnline(b) {
 		return
 	}
 	copy := b.disk.copy()
 	at := s.oracle.mark(b)
 	s.note(b.name, "is backed up")
 	s.after(s.within(time.Second, 30*time.Second), func() {
-		if !b.alive || s.calm || b.cloned || b.revoked {
+		if !b.alive || s.calm || b.cloned || b.revoked || b.away {
 			return
 		}
 		s.counts.Restores++

@@ -1,6 +1,8 @@
 package simtest
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -28,7 +30,6 @@ type hooks struct {
 	admit  func(*store.Tx, hub.Admit) (hub.Admitted, error)
 	ingest func(*store.Tx, hub.Ingest) (hub.Ingested, error)
 	feed   func(*store.Tx, hub.ReadFeed) (hub.FeedRead, error)
-	flag   func(hub.Flag)
 	read   func(*store.Tx, uplink.Read) (uplink.Done, error)
 	save   func(*store.Tx, uplink.Request) error
 	tell   func(uplink.Status) uplink.Status
@@ -190,11 +191,7 @@ var Breakages = []Broken{
 		return a, err
 	}}},
 	{"merged-by-clock", 5, "the change that comes last, by the clock of its box, takes all", hooks{ingest: func(tx *store.Tx, r hub.Ingest) (hub.Ingested, error) {
-		return hub.IngestOf(tx, withEdits(r, func(e *wire.Edit) *wire.Edit {
-			late := *e
-			late.Again = true
-			return &late
-		}))
+		return hub.IngestOf(tx, withEdits(r, func(e *wire.Edit) *wire.Edit { return basedOnNow(tx, e) }))
 	}}},
 	{"edit-dropped", 5, "a change of a box is taken for merged, and is not", hooks{ingest: func(tx *store.Tx, r hub.Ingest) (hub.Ingested, error) {
 		return hub.IngestOf(tx, withEdits(r, func(e *wire.Edit) *wire.Edit {
@@ -218,6 +215,25 @@ func withEdits(r hub.Ingest, fn func(*wire.Edit) *wire.Edit) hub.Ingest {
 	}
 	r.Events = &events
 	return r
+}
+
+// basedOnNow is an edit of a person that says that it was made from what is there.
+func basedOnNow(tx *store.Tx, e *wire.Edit) *wire.Edit {
+	p, err := store.Get[store.Person](tx, store.PersonID(e.ID))
+	if e.Kind != string(store.KindPerson) || err != nil {
+		return e
+	}
+	now, late := map[string]json.RawMessage{}, *e
+	if b, err := json.Marshal(p); err != nil || json.Unmarshal(b, &now) != nil {
+		return e
+	}
+	late.Fields = slices.Clone(e.Fields)
+	for i := range late.Fields {
+		f := &late.Fields[i]
+		sum := sha256.Sum256(now[f.Name])
+		f.Was = append(slices.Clone(f.Was), wire.Digest(sum[:8]))
+	}
+	return &late
 }
 
 // silent leaves out what a hub says and does about clones.

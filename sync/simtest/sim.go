@@ -31,25 +31,6 @@ type Result struct {
 	Counts   Counts
 }
 
-// Counts says what a run has seen.
-type Counts struct {
-	Steps, Boxes, Connections, Crashes, Restores, Events, Revisions, Edits, Conflicts, Erasures, Decisions, Clones int
-}
-
-// Add adds what another run has seen.
-func (c *Counts) Add(d Counts) {
-	for _, p := range []struct {
-		to *int
-		n  int
-	}{
-		{&c.Steps, d.Steps}, {&c.Boxes, d.Boxes}, {&c.Connections, d.Connections}, {&c.Crashes, d.Crashes},
-		{&c.Restores, d.Restores}, {&c.Events, d.Events}, {&c.Revisions, d.Revisions}, {&c.Edits, d.Edits},
-		{&c.Conflicts, d.Conflicts}, {&c.Erasures, d.Erasures}, {&c.Decisions, d.Decisions}, {&c.Clones, d.Clones},
-	} {
-		*p.to += p.n
-	}
-}
-
 // Sim is one simulated fleet.
 type Sim struct {
 	*world
@@ -122,7 +103,7 @@ func (s *Sim) choose() {
 	}
 	s.faults = faults{
 		disk: pick(s.world, []float64{0, 0.05}), crash: pick(s.world, []float64{0, 0.05, 0.15}),
-		jump: 0.05, cut: pick(s.world, []float64{0, 0.1}), rare: pick(s.world, []float64{0, 0.02, 0.06}), erase: 0.06,
+		jump: 0.05, cut: pick(s.world, []float64{0, 0.1}), rare: pick(s.world, []float64{0, 0.05, 0.2}), erase: 0.06,
 		reborn: 0.3,
 	}
 }
