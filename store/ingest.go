@@ -337,21 +337,26 @@ func (tx *Tx) mergeFields(f *feed, e *Edit, rec shared) (Merged, error) {
 	if err != nil {
 		return Merged{}, err
 	}
-	var take, lost []string
+	var take, lost, replaced []string
 	for _, name := range differ {
 		known := e.field(name)
 		switch {
 		case known == nil && !e.New: // it did not touch this field
-		case e.Again:
-			take = append(take, name)
 		case known != nil && slices.Contains(known.Was, ours.digest(name)):
 			take = append(take, name)
+		case e.Again:
+			take, replaced = append(take, name), append(replaced, name)
 		default:
 			lost = append(lost, name)
 		}
 	}
 	if e.Kind == KindTemplate && len(lost) > 0 { // no half of a template is one
 		take, lost = nil, append(lost, take...)
+	}
+	if len(replaced) > 0 { // with what somebody may have written since the central was restored
+		if err := tx.noteLost(rec, e.EditBase, old.plain, replaced); err != nil {
+			return Merged{}, err
+		}
 	}
 	m := Merged{Merge: MergeAccepted, Lost: lost}
 	if len(lost) > 0 {

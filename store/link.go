@@ -29,6 +29,11 @@ type Link struct {
 	Snapshot uint64 `json:"snapshot,omitempty"`
 	Cursor   string `json:"cursor,omitempty"`
 
+	// Joined and JoinedAt say, by epoch and number, after which event of the journal the
+	// box joined: what was before is its own.
+	Joined   uint64 `json:"joined,omitempty"`
+	JoinedAt uint64 `json:"joinedAt,omitempty"`
+
 	Hold    bool `json:"hold,omitempty"`    // it may not match before it caught up
 	Revoked bool `json:"revoked,omitempty"` // it may not match at all
 
@@ -37,6 +42,15 @@ type Link struct {
 	Bearer      string    `json:"bearer,omitempty"`      // the box's own key for the central
 	Seed        []byte    `json:"seed,omitempty"`        // of the box's Ed25519 key
 	Applied     time.Time `json:"applied,omitzero"`      // when the bookmark last moved
+}
+
+// Since returns the last event of an epoch of the journal that is none of the
+// central's business: it is of the time before the box joined.
+func (l *Link) Since(epoch uint64) uint64 {
+	if epoch != l.Joined {
+		return 0
+	}
+	return l.JoinedAt
 }
 
 func (l *Link) key() LinkID { return l.ID }
@@ -50,7 +64,11 @@ const Consumer = "central"
 // present end of its journal waits for the central (Consumer). What it holds
 // already stays its own until Adopt.
 func Join(tx *Tx, l Link) error {
-	l.ID, l.Meta = TheLink, Meta{}
+	head, err := Head(tx)
+	if err != nil {
+		return err
+	}
+	l.ID, l.Meta, l.Joined, l.JoinedAt = TheLink, Meta{}, tx.layout.info.Epoch, head
 	if err := Put(tx, &l); err != nil {
 		return err
 	}
@@ -109,8 +127,18 @@ func Leave(tx *Tx) error {
 // up again, and stands above the older state there.
 func Reached(tx *Tx, seq uint64) error {
 	acked, err := Acked(tx, Consumer)
-	if err != nil || seq == acked {
+	if err != nil {
 		return err
+	}
+	l, err := tx.linked()
+	if err != nil {
+		return err
+	}
+	if l != nil {
+		seq = max(seq, l.Since(tx.layout.info.Epoch))
+	}
+	if seq == acked {
+		return nil
 	}
 	if seq > acked {
 		return Ack(tx, Consumer, seq)
@@ -134,7 +162,7 @@ func Reached(tx *Tx, seq uint64) error {
 
 // pendAgain has a change that the central had go up once more.
 func (tx *Tx) pendAgain(e *Event) error {
-	if e.Kind != EventChange || e.Change == nil || !fromBoxes(e.Change.Kind) {
+	if e.Kind != EventChange || e.Change == nil || !fromBoxes(e.Change.Kind) || tx.checkErased(e.Person) != nil {
 		return nil
 	}
 	id := PendingID(RecordKey(e.Change.Kind, e.Change.ID))
@@ -145,7 +173,14 @@ func (tx *Tx) pendAgain(e *Event) error {
 	if err != nil || p.First < e.Seq && !p.Again { // it is under way anyhow
 		return err
 	}
-	p.Again, p.Op, p.Seq = true, e.Change.Op, max(p.Seq, e.Seq)
+	there, err := tx.get(recordBucket(e.Change.Kind), []byte(e.Change.ID))
+	if err != nil {
+		return err
+	}
+	p.Again, p.Op, p.Seq = true, OpPut, max(p.Seq, e.Seq)
+	if there == nil { // whatever the event says: it was deleted since
+		p.Op = OpDelete
+	}
 	p.New = p.New || e.Change.Rev == 1 || e.Action == "adopt"
 	for _, name := range e.Change.Fields {
 		if p.field(name) == nil {
@@ -158,6 +193,78 @@ func (tx *Tx) pendAgain(e *Event) error {
 		return err
 	}
 	return nil
+}
+
+// pendAnew is for a journal that begins anew: what the box has changed and the
+// central has not goes up with the first events of the new epoch, as those that it
+// would have gone up with are not in the journal any more.
+//
+// Erasures that the central has not heard of go up as well.
+func (l *Layout) pendAnew(kv KV, unheard []PersonID) error {
+	var ids []PendingID
+	err := kv.Scan(recordBucket(KindPending), Range{}, func(k, _ []byte) (bool, error) {
+		ids = append(ids, PendingID(k))
+		return true, nil
+	})
+	if err != nil || len(ids)+len(unheard) == 0 {
+		return err
+	}
+	tx, err := l.Write(kv, Cause{Actor: Replayer})
+	if err != nil {
+		return err
+	}
+	link, err := tx.linked()
+	if err != nil || link == nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := tx.pendAnew(link, id); err != nil {
+			return fmt.Errorf("have changes go up again: %w", err)
+		}
+	}
+	for _, p := range unheard {
+		e := Event{Kind: EventErasure, Merchant: link.Merchant, Person: p, Action: "again", Outcome: OutcomeDone}
+		if _, err := Append(tx, e, nil); err != nil {
+			return err
+		}
+	}
+	_, err = tx.Finish()
+	return err
+}
+
+// unheard returns the people whose erasure the central has not heard of.
+func (l *Layout) unheard(kv KV) (people []PersonID, err error) {
+	tx := l.Read(kv)
+	if link, err := tx.linked(); err != nil || link == nil {
+		return nil, err
+	}
+	acked, err := Acked(tx, Consumer)
+	if err != nil {
+		return nil, err
+	}
+	err = tx.scanEvents(Range{From: seqKey(acked + 1)}, func(e Envelope) (bool, error) {
+		if e.Kind == EventErasure && e.Person != "" {
+			people = append(people, e.Person)
+		}
+		return true, nil
+	})
+	return people, err
+}
+
+func (tx *Tx) pendAnew(l *Link, id PendingID) error {
+	p, err := Get[Pending](tx, id)
+	if err != nil {
+		return err
+	}
+	k, record := splitKey(string(id))
+	e, err := Append(tx, Event{
+		Kind: EventChange, Merchant: l.Merchant, Person: p.Person, Action: "again", Change: &Change{Kind: k, ID: record, Op: p.Op},
+	}, nil)
+	if err != nil {
+		return err
+	}
+	p.First, p.Seq = e.Seq, e.Seq
+	return Put(tx, &p)
 }
 
 // linked returns the link of the box, or nil.

@@ -71,6 +71,10 @@ func (l *Layout) beginEpoch(kv KV, epoch uint64) error {
 	if archived != head {
 		return fmt.Errorf("%w: of %d events only %d lie in periods", ErrInvalid, head, archived)
 	}
+	unheard, err := l.unheard(kv)
+	if err != nil {
+		return err
+	}
 	for _, bucket := range []string{
 		recordBucket(KindEvent), personalBucket, outboxBucket,
 		indexBucket(EventsByMerchant.name), indexBucket(EventsByPerson.name),
@@ -83,5 +87,8 @@ func (l *Layout) beginEpoch(kv KV, epoch uint64) error {
 		return err
 	}
 	l.info.Epoch = epoch
-	return l.save(kv)
+	if err := l.save(kv); err != nil {
+		return err
+	}
+	return l.pendAnew(kv, unheard)
 }

@@ -58,10 +58,12 @@ func (s *Sim) registerAgain() {
 			if isNotFound(err) {
 				d, err = s.deviceOf(b), nil
 			}
-			if b.revoked {
-				d.Status = store.Revoked
+			want := store.Active
+			if b.revoked || b.away {
+				want = store.Revoked
 			}
-			if err == nil && (b.revoked || d.Rev == 0) {
+			changed := d.Rev == 0 || d.Status != want && d.Status != store.Suspended
+			if d.Status = want; err == nil && changed {
 				err = store.Put(tx, &d)
 			}
 			if err != nil {
