@@ -83,6 +83,9 @@ var kinds = map[Kind]func() value{
 	KindPending: func() value { return &Pending{} },
 	KindBox:     func() value { return &Box{} },
 	KindForeign: func() value { return &Foreign{} },
+	KindCode:    func() value { return &Code{} },
+	KindLock:    func() value { return &Lock{} },
+	KindLetter:  func() value { return &Letter{} },
 }
 
 // Check reads everything in a store: each value is opened and decoded, each record

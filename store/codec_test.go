@@ -18,8 +18,9 @@ var everyKind = []func() any{
 	func() any { return new(Grant) }, func() any { return new(Device) }, func() any { return new(Person) },
 	func() any { return new(Crop) }, func() any { return new(Template) }, func() any { return new(Ticket) },
 	func() any { return new(Image) }, func() any { return new(Review) }, func() any { return new(Session) },
-	func() any { return new(Event) }, func() any { return new(Period) },
 	func() any { return new(Link) }, func() any { return new(Pending) }, func() any { return new(Box) }, func() any { return new(Foreign) },
+	func() any { return new(Event) }, func() any { return new(Period) }, func() any { return new(Retired) },
+	func() any { return new(Code) }, func() any { return new(Lock) }, func() any { return new(Letter) },
 }
 
 // FuzzDecode feeds stored bytes to every decoder: each says damaged, or reads a
@@ -30,6 +31,7 @@ func FuzzDecode(f *testing.F) {
 		&Person{ID: "p", Merchant: "m", Email: "e", EnrolledAt: at}, &Template{ID: "t", Vector: []float32{1, 2}},
 		&Crop{ID: "c", Image: []byte("x"), Landmarks: []Point{{1, 2}}}, &Session{ID: "s", Expires: at},
 		&Event{Seq: 1, Change: &Change{Kind: KindPerson}, Counters: map[string]float64{"n": 1}},
+		&Account{ID: "a", TOTP: &TOTP{Last: 1}, Passkeys: []Passkey{{ID: []byte{1}}}}, &Code{ID: "c", Expires: at}, &Letter{ID: "l", Next: at},
 		&Grant{ID: "g", Schedule: []Window{{Days: []time.Weekday{1}}}},
 	} {
 		b, err := encode(rec)

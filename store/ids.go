@@ -29,12 +29,15 @@ type (
 	SecretName string // a fixed word of the program
 
 	MigrationID string // a fixed word of the program
+	CodeID      string // object id form
+	LetterID    string // object id form
+	LockID      string // two words and four hex digits, see Lock
 )
 
 // ObjectID holds the ids of object id form: 24 lower-case hex digits, 4 bytes of
 // seconds since 1970 and 8 random bytes, so that ids sort roughly by age.
 type ObjectID interface {
-	MerchantID | AccountID | SiteID | DoorID | PersonID | GrantID | CropID | ReviewID
+	MerchantID | AccountID | SiteID | DoorID | PersonID | GrantID | CropID | ReviewID | CodeID | LetterID
 }
 
 // UUID holds the ids that are random UUIDs (version 4, RFC 9562).

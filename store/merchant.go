@@ -67,34 +67,13 @@ const (
 // Scope is one permission of an API key; the words are those of internal/auth.
 type Scope string
 
-// Account is somebody who signs in with e-mail and password.
-type Account struct {
-	Meta
-	ID        AccountID  `json:"id"`
-	Merchant  MerchantID `json:"merchant"`
-	Firstname string     `json:"firstname,omitempty"`
-	Lastname  string     `json:"lastname,omitempty"`
-	Email     string     `json:"email"` // unique in the environment, whatever its case
-	Verified  bool       `json:"verified,omitempty"`
-	Password  string     `json:"password,omitempty"` // argon2id in PHC form, never the password
-	Role      Role       `json:"role"`
-	Status    Status     `json:"status"`
-}
-
-func (a *Account) key() AccountID { return a.ID }
-func (a *Account) kind() Kind     { return KindAccount }
-func (a *Account) spec() spec {
-	return spec{merchant: a.Merchant, owned: true, entries: []entry{
-		AccountsByMerchant.entry(Plain(a.Merchant), Moment(a.Created)),
-		AccountByEmail.entry(Email(a.Email)),
-	}}
-}
-
-// Key is an API key. The key itself is never stored, only a keyed hash of it.
+// Key is an API key, or what a login stands on. The key itself is never stored,
+// only a keyed hash of it.
 type Key struct {
 	Meta
 	ID       KeyID      `json:"id"`
 	Merchant MerchantID `json:"merchant"`
+	Account  AccountID  `json:"account,omitempty"` // whose login this is; the key itself is nobody's then
 	Name     string     `json:"name,omitempty"`
 	Hash     []byte     `json:"hash"` // HMAC-SHA-256 of the key under a secret of the store
 	Last4    string     `json:"last4"`
@@ -111,10 +90,14 @@ type Key struct {
 func (k *Key) key() KeyID { return k.ID }
 func (k *Key) kind() Kind { return KindKey }
 func (k *Key) spec() spec {
-	return spec{merchant: k.Merchant, owned: true, entries: []entry{
+	lines := []entry{
 		KeysByMerchant.entry(Plain(k.Merchant), Moment(k.Created)),
 		KeyByHash.entry(Plain(string(k.Hash))),
-	}}
+	}
+	if k.Account != "" { // and so never one of a program that did not know logins
+		lines = append(lines, KeysByAccount.entry(Plain(k.Account), Moment(k.Created)), LoginsByExpiry.entry(Moment(k.Expires)))
+	}
+	return spec{merchant: k.Merchant, owned: true, entries: lines}
 }
 
 // Secret is key material of the box itself: what signs tokens and keys hashes.

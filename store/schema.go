@@ -29,6 +29,9 @@ const (
 	KindPending Kind = "pending"
 	KindBox     Kind = "box"
 	KindForeign Kind = "foreign"
+	KindCode    Kind = "code"
+	KindLock    Kind = "lock"
+	KindLetter  Kind = "letter"
 )
 
 // The indexes, with the terms that a Query may give: each comment names them in
@@ -39,6 +42,16 @@ var (
 	AccountByEmail     = Index[Account]{name: "account-email", unique: "email"}       // Email
 	KeysByMerchant     = Index[Key]{name: "keys-merchant"}                            // merchant, created
 	KeyByHash          = Index[Key]{name: "key-hash", unique: "hash"}                 // string(Hash)
+	KeysByAccount      = Index[Key]{name: "keys-account"}                             // account, created; logins alone
+	LoginsByExpiry     = Index[Key]{name: "logins-expiry"}                            // expires; logins alone
+	CodeByToken        = Index[Code]{name: "code-token", unique: "token"}             // string(Token)
+	CodesByAccount     = Index[Code]{name: "codes-account"}                           // account, use; only those of an account
+	CodesByMerchant    = Index[Code]{name: "codes-merchant"}                          // merchant, use, created; only those of a merchant
+	CodesByExpiry      = Index[Code]{name: "codes-expiry"}                            // expires
+	LocksByExpiry      = Index[Lock]{name: "locks-expiry"}                            // expires
+	LettersByTurn      = Index[Letter]{name: "letters-turn"}                          // next, created
+	LettersByReader    = Index[Letter]{name: "letters-reader"}                        // account, or code where there is none
+	LettersByExpiry    = Index[Letter]{name: "letters-expiry"}                        // expires
 	SitesByMerchant    = Index[Site]{name: "sites-merchant"}                          // merchant, created
 	DoorsByMerchant    = Index[Door]{name: "doors-merchant"}                          // merchant, created
 	DoorsBySite        = Index[Door]{name: "doors-site"}                              // site, created

@@ -49,7 +49,18 @@ func testEveryKind(s *suite) {
 	roundTrip(s, m, &store.Merchant{ID: m, Name: "Analytical Engines", Phone: "+44 1", Status: store.Active,
 		Policy: store.MerchantPolicy{FMR: 1e-4, PassiveLiveness: true, RefuseDuplicates: true}})
 	roundTrip(s, account, &store.Account{ID: account, Merchant: m, Firstname: "Ada", Lastname: "Lovelace", Email: "a@example.org",
-		Verified: true, Password: "$argon2id$…", Role: store.RoleOwner, Status: store.Active})
+		Phone: "1", Verified: true, Password: "$argon2id$…", Role: store.RoleOwner, Status: store.Active, LastLogin: start,
+		TOTP:     &store.TOTP{Secret: []byte("secret"), Confirmed: true, Last: 58000000},
+		Passkeys: []store.Passkey{{ID: []byte{1}, PublicKey: []byte{2}, Name: "stick", RelyingParty: "box.example", Count: 3, Backup: true, Created: start, Used: later}},
+		Recovery: [][]byte{{1}, {2}}, Places: []store.KnownPlace{{Tag: []byte{1, 2}, Seen: start}}})
+	code := store.NewID[store.CodeID](start)
+	roundTrip(s, code, &store.Code{ID: code, Merchant: m, Account: account, Use: "invite", Token: []byte{1}, Digits: []byte{2}, Tries: 3,
+		Spent: true, Email: "b@example.org", Role: store.RoleOperator, Data: []byte(`{"challenge":"x"}`), Expires: later})
+	roundTrip(s, "account.00ff", &store.Lock{ID: "account.00ff", Failures: 11, Since: start, Until: later, Expires: later})
+	letter := store.NewID[store.LetterID](start)
+	roundTrip(s, letter, &store.Letter{ID: letter, Merchant: m, Account: account, Code: code, Use: "verify", Tries: 2, Next: later, Expires: later})
+	login := store.NewUUID[store.KeyID]()
+	roundTrip(s, login, &store.Key{ID: login, Merchant: m, Account: account, Hash: []byte{4}, Role: store.RoleOwner, Status: store.Active, Expires: later})
 	key := store.NewUUID[store.KeyID]()
 	roundTrip(s, key, &store.Key{ID: key, Merchant: m, Name: "till", Hash: []byte{0, 1, 0xff}, Last4: "9f0c", Role: store.RoleIntegrator,
 		Scopes: []store.Scope{"identify"}, Status: store.Active, Expires: later, LastUsed: start})
