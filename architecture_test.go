@@ -20,10 +20,10 @@ const module = "github.com/cypherface/edge/"
 // floors is the house: a package imports only packages of lower floors. A
 // pattern ending in /* covers the packages below a folder.
 var floors = [][]string{
-	{"internal/picture", "engine/scan", "models/convert", "internal/faultfs", "docs/client"},
+	{"internal/picture", "engine/scan", "models/convert", "internal/faultfs", "internal/mail", "docs/client"},
 	{"engine", "camera", "store", "models", "sync/wire", "internal/web", "internal/synthface"},
-	{"store/*", "engine/tflite", "camera/*", "internal/audit"},
-	{"internal/verify", "internal/accuracy", "internal/auth", "internal/door", "internal/events", "internal/upkeep", "store/backup", "sync/uplink"},
+	{"store/*", "engine/tflite", "camera/*", "internal/audit", "internal/auth"},
+	{"internal/verify", "internal/accuracy", "internal/account", "internal/door", "internal/events", "internal/upkeep", "store/backup", "sync/uplink"},
 	{"internal/api", "sync/hub"},
 	{"cmd/*", "sync/simtest"},
 }

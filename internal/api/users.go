@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -77,7 +78,10 @@ func (in *userFields) read(r *http.Request) error {
 	if err := web.DecodeStrict(r, in, 0); err != nil || in.Password == nil {
 		return err
 	}
-	hash, err := auth.HashPassword(*in.Password)
+	hash, err := auth.HashPassword(r.Context(), *in.Password)
+	if errors.Is(err, auth.ErrBusy) {
+		return err
+	}
 	if err != nil {
 		return web.Fail(http.StatusBadRequest, "the password does not fit").Field("password", "must have 8 to 128 characters")
 	}

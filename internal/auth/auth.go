@@ -18,7 +18,11 @@
 // good for no more than its key: a key that is revoked, or loses a scope, takes
 // its tokens along at once.
 //
-// The package speaks no HTTP, knows no passwords and limits no rates.
+// A login of an account is a key that nobody knows (OpenLogin): its tokens are good
+// for what the account may do at that moment, and end with it.
+//
+// The package speaks no HTTP, decides about no login and limits no rates. It hashes
+// passwords, one at a time.
 package auth
 
 import (
@@ -53,6 +57,7 @@ const (
 	secretKeys    store.SecretName = "api-key-hash"
 	secretTokens  store.SecretName = "token-signature"
 	secretUploads store.SecretName = "upload-signature"
+	secretTags    store.SecretName = "account-hash"
 )
 
 // An Authority knows the credentials of one environment. It is safe for
@@ -61,13 +66,16 @@ type Authority struct {
 	// TimeKnown, if set, says whether the clock may be right; no token is issued
 	// while it is not. It is set before the first use.
 	TimeKnown func() bool
+	// RequireFactor has the logins of roles that NeedsFactor names do nothing but
+	// set up a second factor until there is one. It is set before the first use.
+	RequireFactor bool
 
 	store  store.Store
 	now    func() time.Time
 	parser *jwt.Parser
 
-	lenient               *jwt.Parser // does not look at the times
-	keys, tokens, uploads []byte
+	lenient                     *jwt.Parser // does not look at the times
+	keys, tokens, uploads, tags []byte
 }
 
 // Open reads the secrets of s, and makes them the first time. A nil clock is
@@ -83,7 +91,7 @@ func Open(ctx context.Context, s store.Store, clock func() time.Time) (*Authorit
 		lenient: jwt.NewParser(pinned, jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation()),
 	}
 	cause := store.Cause{Actor: store.Actor{Kind: store.ActorSystem, ID: "auth"}}
-	wanted := map[store.SecretName]*[]byte{secretKeys: &a.keys, secretTokens: &a.tokens, secretUploads: &a.uploads}
+	wanted := map[store.SecretName]*[]byte{secretKeys: &a.keys, secretTokens: &a.tokens, secretUploads: &a.uploads, secretTags: &a.tags}
 	err := s.View(ctx, func(tx *store.Tx) error { return readSecrets(tx, wanted) })
 	if errors.Is(err, store.ErrNotFound) {
 		err = s.Update(ctx, cause, func(tx *store.Tx) error { return makeSecrets(tx, wanted) })
@@ -191,13 +199,18 @@ func (a *Authority) principal(tx *store.Tx, key *store.Key) (Principal, error) {
 	if m.Status != store.Active {
 		return Principal{}, ErrSuspended
 	}
-	return Principal{
+	p := Principal{
 		Actor:       store.Actor{Kind: store.ActorKey, ID: string(key.ID)},
 		Merchant:    key.Merchant,
 		Environment: tx.Info().Environment,
 		Role:        key.Role,
+		key:         key.ID,
 		scopes:      permissions(key.Role, key.Scopes),
-	}, nil
+	}
+	if key.Account != "" {
+		err = a.signedIn(tx, &p, key.Account)
+	}
+	return p, err
 }
 
 // NewKey makes an API key, not yet stored: the key itself, to be shown once, and
@@ -212,6 +225,12 @@ func (a *Authority) NewKey(m store.MerchantID, name string, role store.Role, sco
 }
 
 func (a *Authority) hash(apiKey string) []byte { return mac(a.keys, apiKey) }
+
+// Tag is a keyed hash of something that must not lie open in the store but be found
+// there: use says what it is, so that a tag of one sort is none of another.
+func (a *Authority) Tag(use string, fields ...string) []byte {
+	return mac(a.tags, append([]string{use}, fields...)...)
+}
 
 // mac is HMAC-SHA-256 over fields, each preceded by its length so that no two
 // lists of fields give the same bytes.

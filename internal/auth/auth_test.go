@@ -321,16 +321,16 @@ func TestUploadSignatures(t *testing.T) {
 }
 
 func TestHashPassword(t *testing.T) {
-	one, err := auth.HashPassword("correct horse")
+	one, err := auth.HashPassword(t.Context(), "correct horse")
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, _ := auth.HashPassword("correct horse")
+	two, _ := auth.HashPassword(t.Context(), "correct horse")
 	if one == two || !strings.HasPrefix(one, "$argon2id$v=19$m=19456,t=2,p=1$") || strings.Contains(one, "horse") {
 		t.Errorf("%s, %s", one, two)
 	}
 	for _, bad := range []string{"", "1234567", strings.Repeat("a", 129)} {
-		if _, err := auth.HashPassword(bad); !errors.Is(err, auth.ErrPassword) {
+		if _, err := auth.HashPassword(t.Context(), bad); !errors.Is(err, auth.ErrPassword) {
 			t.Errorf("%d characters: %v", len(bad), err)
 		}
 	}

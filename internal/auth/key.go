@@ -50,7 +50,7 @@ func (a *Authority) MakeKey(tx *store.Tx, m store.MerchantID, r KeyRequest) (api
 		if err != nil {
 			return "", key, err
 		}
-		if !a.works(&old) {
+		if !a.works(&old) || old.Account != "" {
 			continue
 		}
 		working++
@@ -82,7 +82,7 @@ func (a *Authority) overlap(tx *store.Tx, m store.MerchantID, id store.KeyID) er
 	if err != nil {
 		return err
 	}
-	if !a.works(&key) {
+	if !a.works(&key) || key.Account != "" {
 		return fmt.Errorf("replace key: %w", store.ErrNotFound)
 	}
 	if end := a.now().Add(KeyOverlap); key.Expires.IsZero() || end.Before(key.Expires) {
@@ -96,6 +96,9 @@ func (a *Authority) overlap(tx *store.Tx, m store.MerchantID, id store.KeyID) er
 // tokens.
 func (a *Authority) RevokeKey(tx *store.Tx, m store.MerchantID, id store.KeyID) error {
 	key, err := store.GetOf[store.Key](tx, m, id)
+	if err == nil && key.Account != "" { // a login, which is nobody's to revoke as a key
+		err = fmt.Errorf("revoke key: %w", store.ErrNotFound)
+	}
 	if err != nil || key.Status == store.Revoked {
 		return err
 	}
@@ -142,7 +145,7 @@ func (a *Authority) IssueLogin(ctx context.Context, cause store.Cause, m store.M
 		if err != nil {
 			return err
 		}
-		token, err = a.sign(p, key.ID, "", LoginLife)
+		token, err = a.sign(p, LoginLife, claims{})
 		return err
 	})
 	return token, err

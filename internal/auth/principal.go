@@ -30,24 +30,32 @@ const (
 	EventsRead    Permission = "events:read"        // the feed of what happens, by ids
 	Verifications Permission = "verifications:read" // the list of decisions, by ids
 	Models        Permission = "models:read"        // how a change of the pack stands, and who has to be enrolled again
-	Keys          Permission = "keys:manage"        // make and revoke API keys; no key holds it as a scope
+	// Those of people: no key holds them as a scope.
+	Keys           Permission = "keys:manage"      // make and revoke API keys
+	AccountsRead   Permission = "accounts:read"    // who may sign in, and as what
+	AccountsManage Permission = "accounts:manage"  // invite, change, suspend and remove them
+	MerchantWrite  Permission = "merchant:write"   // name and phone of the merchant
+	Invite         Permission = "merchants:invite" // let somebody register a merchant of his own
+	Self           Permission = "account:self"     // one's own account; comes with every login
 )
+
+// personal are the permissions that belong to people.
+var personal = []Permission{Keys, AccountsRead, AccountsManage, MerchantWrite, Invite, Self}
 
 // All lists every permission.
 func All() []Permission {
-	return []Permission{UsersRead, UsersWrite, UsersExport, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Models, Keys}
+	return append(Scopes(), personal...)
 }
 
-// Scopes lists what an API key can hold: all but the right to make keys, which
-// belongs to people.
+// Scopes lists what an API key can hold: all but what belongs to people.
 func Scopes() []Permission {
-	return slices.DeleteFunc(All(), func(p Permission) bool { return p == Keys })
+	return []Permission{UsersRead, UsersWrite, UsersExport, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Models}
 }
 
 // roles says what a role may do. An integrator's key has what its scopes say.
 var roles = map[store.Role][]Permission{
-	store.RoleOwner:         All(),
-	store.RoleAdministrator: All(),
+	store.RoleOwner:         without(All(), Self),
+	store.RoleAdministrator: without(All(), Self, MerchantWrite, Invite),
 	store.RoleOperator:      {UsersRead, UsersWrite, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Models},
 	store.RoleAuditor:       {EventsRead, Verifications},
 	store.RoleDevice:        {Match, Detect, Identify, Capture},
@@ -66,14 +74,41 @@ func permissions(role store.Role, scopes []Permission) []Permission {
 	return held
 }
 
+func without(all []Permission, gone ...Permission) []Permission {
+	return slices.DeleteFunc(all, func(p Permission) bool { return slices.Contains(gone, p) })
+}
+
+// AccountRoles lists the roles that an account can have.
+func AccountRoles() []store.Role {
+	return []store.Role{store.RoleOwner, store.RoleAdministrator, store.RoleOperator, store.RoleAuditor}
+}
+
+// NeedsFactor reports whether a role is one that should not stand on a password
+// alone: it can let others in.
+func NeedsFactor(role store.Role) bool {
+	return role == store.RoleOwner || role == store.RoleAdministrator
+}
+
 // A Principal is somebody whose credential was good.
 type Principal struct {
 	Actor       store.Actor
 	Merchant    store.MerchantID // whose people he sees, and no others
 	Environment store.Environment
 	Role        store.Role
+	Account     store.AccountID // who signed in; empty: a key, or the box's operator
 
+	key    store.KeyID // that the credential stands on
 	scopes []Permission
+}
+
+// Login is the login that a credential of an account belongs to.
+func (p Principal) Login() store.KeyID { return p.key }
+
+// MayGrant reports whether p may give somebody a role, change him who has it or
+// take it away: it takes all that the role may do, so that nobody makes himself
+// more than he is.
+func (p Principal) MayGrant(role store.Role) bool {
+	return slices.Contains(AccountRoles(), role) && !slices.ContainsFunc(roles[role], func(want Permission) bool { return !p.Can(want) })
 }
 
 // Operator is the principal of somebody on the box itself, who reached it
@@ -81,7 +116,7 @@ type Principal struct {
 func Operator(m store.MerchantID, env store.Environment, uid uint32) Principal {
 	return Principal{
 		Actor:    store.Actor{Kind: store.ActorCLI, ID: strconv.FormatUint(uint64(uid), 10)},
-		Merchant: m, Environment: env, Role: store.RoleOwner, scopes: All(),
+		Merchant: m, Environment: env, Role: store.RoleOwner, scopes: without(All(), Self),
 	}
 }
 

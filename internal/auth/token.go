@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,9 @@ type Token struct {
 	Expires  time.Time
 	Life     time.Duration
 	Merchant store.MerchantID
+	// Of a login: the token that it is exchanged with, and how long it can be.
+	Refresh     string
+	RefreshLife time.Duration
 }
 
 // claims are what stands in a token. merchantId and cypherFaceId have the same
@@ -34,9 +38,13 @@ type claims struct {
 	XAPIKey      store.KeyID       `json:"xApiKey"`
 	Environment  store.Environment `json:"env"`
 	Role         store.Role        `json:"role"`
-	Family       store.TokenID     `json:"family"` // the id of the token that this one goes back to
+	Family       store.TokenID     `json:"family"`        // the id of the token that this one goes back to
+	Use          string            `json:"use,omitempty"` // forRefresh, or a token to call with
 	jwt.RegisteredClaims
 }
+
+// forRefresh is the use of a token that is good for nothing but an exchange.
+const forRefresh = "refresh"
 
 // IssueToken makes a token for the holder of an API key, who must name the
 // merchant it belongs to. The error matches ErrUnauthorized, ErrSuspended or
@@ -45,35 +53,34 @@ func (a *Authority) IssueToken(ctx context.Context, m store.MerchantID, apiKey s
 	if err := a.timeKnown(); err != nil {
 		return Token{}, err
 	}
-	p, key, err := a.byKey(ctx, apiKey)
+	p, _, err := a.byKey(ctx, apiKey)
 	if err != nil {
 		return Token{}, err
 	}
 	if p.Merchant != m {
 		return Token{}, fmt.Errorf("%w: the key is another merchant's", ErrUnauthorized)
 	}
-	token, err := a.sign(p, key.ID, "", TokenLife)
+	token, err := a.sign(p, TokenLife, claims{})
 	if err != nil {
 		return Token{}, err
 	}
 	return token, a.note(ctx, p, "token")
 }
 
-// sign makes a token that goes on a family, or begins one.
-func (a *Authority) sign(p Principal, key store.KeyID, family store.TokenID, life time.Duration) (Token, error) {
+// sign makes a token for what its key may do; like has the family that it goes on,
+// if any, and its use.
+func (a *Authority) sign(p Principal, life time.Duration, like claims) (Token, error) {
 	now, id := a.now().Truncate(time.Second), store.NewUUID[store.TokenID]()
-	if family == "" {
-		family = id
-	}
 	c := claims{
-		MerchantID: p.Merchant, CypherFaceID: p.Merchant, XAPIKey: key, Environment: p.Environment, Role: p.Role, Family: family,
-		RegisteredClaims: jwt.RegisteredClaims{IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(life)), ID: string(id)},
+		MerchantID: p.Merchant, CypherFaceID: p.Merchant, XAPIKey: p.key, Environment: p.Environment, Role: p.Role,
+		Family: cmp.Or(like.Family, id), Use: like.Use,
+		RegisteredClaims: jwt.RegisteredClaims{Subject: string(p.Account), IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(life)), ID: string(id)},
 	}
 	value, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString(a.tokens)
 	if err != nil {
 		return Token{}, fmt.Errorf("sign token: %w", err)
 	}
-	return Token{value, now.Add(life), life, p.Merchant}, nil
+	return Token{Value: value, Expires: now.Add(life), Life: life, Merchant: p.Merchant}, nil
 }
 
 func (a *Authority) timeKnown() error {
@@ -87,7 +94,7 @@ func (a *Authority) timeKnown() error {
 // used.
 func (a *Authority) note(ctx context.Context, p Principal, action string) error {
 	return a.store.Update(ctx, store.Cause{Actor: p.Actor}, func(tx *store.Tx) error {
-		if err := a.touch(tx, p.Merchant, store.KeyID(p.Actor.ID)); err != nil {
+		if err := a.touch(tx, p.Merchant, p.key); err != nil {
 			return err
 		}
 		_, err := store.Append(tx, store.Event{Kind: store.EventAccess, Merchant: p.Merchant, Action: action, Outcome: store.OutcomeDone}, nil)
@@ -115,24 +122,38 @@ func (a *Authority) RefreshToken(ctx context.Context, header []string) (Token, e
 		return Token{}, err
 	}
 	until := c.ExpiresAt.Add(refreshWithin)
+	if c.Use == forRefresh {
+		until = c.ExpiresAt.Time
+	}
 	if !a.now().Before(until) {
 		return Token{}, fmt.Errorf("%w: %w more than 30 days ago", ErrUnauthorized, ErrExpired)
 	}
 	var token Token
 	var reused error
 	cause := store.Cause{Actor: store.Actor{Kind: store.ActorKey, ID: string(c.XAPIKey)}}
+	if c.Use == forRefresh {
+		cause.Actor = store.Actor{Kind: store.ActorAccount, ID: c.Subject}
+	}
 	err = a.store.Update(ctx, cause, func(tx *store.Tx) error {
 		p, err := a.holder(tx, &c)
 		if errors.Is(err, ErrReused) {
 			reused = err // and the theft is noted
-			return a.retireFamily(tx, &c, until)
+			return a.retireFamily(tx, &c)
 		} else if err != nil {
 			return err
 		}
-		if token, err = a.sign(p, c.XAPIKey, c.Family, TokenLife); err != nil {
+		if p.Account != "" != (c.Use == forRefresh) {
+			return fmt.Errorf("%w: not a token to refresh with", ErrUnauthorized)
+		}
+		if p.Account != "" {
+			token, err = a.prolong(tx, p, c)
+		} else {
+			token, err = a.sign(p, TokenLife, c)
+		}
+		if err != nil {
 			return err
 		}
-		if err := a.touch(tx, p.Merchant, c.XAPIKey); err != nil {
+		if err := a.touch(tx, p.Merchant, p.key); err != nil {
 			return err
 		}
 		if _, err := store.Append(tx, store.Event{Kind: store.EventAccess, Merchant: p.Merchant, Action: "refresh", Outcome: store.OutcomeDone}, nil); err != nil {
@@ -147,9 +168,12 @@ func (a *Authority) RefreshToken(ctx context.Context, header []string) (Token, e
 }
 
 // retireFamily ends all tokens that came of one.
-func (a *Authority) retireFamily(tx *store.Tx, c *claims, until time.Time) error {
+func (a *Authority) retireFamily(tx *store.Tx, c *claims) error {
 	if _, err := store.Append(tx, store.Event{Kind: store.EventAccess, Merchant: c.MerchantID, Action: "refresh", Outcome: store.OutcomeDenied, Reasons: []string{"reused"}}, nil); err != nil {
 		return err
+	}
+	if c.Use == forRefresh {
+		return store.Delete[store.Key](tx, c.XAPIKey) // the login
 	}
 	for _, id := range []store.TokenID{c.Family, store.TokenID(c.ID)} {
 		r, err := store.Get[store.Retired](tx, id)
@@ -215,6 +239,9 @@ func (a *Authority) holder(tx *store.Tx, c *claims) (Principal, error) {
 // byToken returns who holds a token.
 func (a *Authority) byToken(ctx context.Context, token string) (p Principal, err error) {
 	c, err := a.parse(token, a.parser)
+	if err == nil && c.Use != "" {
+		err = fmt.Errorf("%w: a token for refreshing", ErrUnauthorized)
+	}
 	if err != nil {
 		return Principal{}, err
 	}
