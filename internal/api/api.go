@@ -15,7 +15,7 @@
 // but the engine, and listen on two addresses, so that a client changes only its
 // base URL.
 //
-// Accounts and mail, doors and TLS are not here.
+// What accounts are is in internal/account, TLS in internal/web; doors are not here.
 package api
 
 import (
@@ -31,6 +31,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cypherface/edge/engine"
+	"github.com/cypherface/edge/internal/account"
 	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/internal/events"
 	"github.com/cypherface/edge/internal/verify"
@@ -62,6 +63,7 @@ type viewer interface {
 type Config struct {
 	Store     store.Store
 	Authority *auth.Authority
+	Accounts  *account.Accounts // nil: nobody can register, and no mail is sent
 	Verifier  verifier
 	Detector  detector
 	Camera    viewer          // nil: the box has none
@@ -94,6 +96,7 @@ type Config struct {
 // run and twice as many at once; 0 bounds nothing. The control socket has none.
 type Limits struct {
 	Key     float64 // with one API key, its tokens counted in
+	Account float64 // with all logins of one account
 	Address float64 // from one address
 	// Failures are credentials that are refused, from one address or, at
 	// /access-token/, for one merchant.
@@ -136,7 +139,7 @@ type API struct {
 
 	watching watching
 
-	keys, addresses, failures *web.Limiter
+	keys, accounts, addresses, failures *web.Limiter
 
 	backingUp sync.Mutex // one at a time
 }
@@ -152,13 +155,16 @@ func New(c Config) (*API, error) {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
+	if c.Accounts == nil {
+		c.Accounts = account.New(account.Config{Store: c.Store, Authority: c.Authority, Clock: c.Clock, Log: c.Log})
+	}
 	if c.Metrics == nil || c.Gather == nil {
 		r := prometheus.NewRegistry()
 		c.Metrics, c.Gather = r, r
 	}
 	a := &API{Config: c, store: c.Store, info: c.Store.Info(), now: c.Clock, feed: events.NewFeed[notice](), jobs: newStorageJobs(c.Storage)}
 	limiter := func(rate float64) *web.Limiter { return web.NewLimiter(rate, int(2*rate), a.now) }
-	a.keys, a.addresses = limiter(c.Limits.Key), limiter(c.Limits.Address)
+	a.keys, a.accounts, a.addresses = limiter(c.Limits.Key), limiter(c.Limits.Account), limiter(c.Limits.Address)
 	a.failures = web.NewLimiter(c.Limits.Failures, failuresAtOnce, a.now)
 	var err error
 	if a.seen, err = newObserver(c.Metrics); err != nil {
@@ -191,6 +197,28 @@ func operations() []operation {
 	return []operation{
 		{"POST", "/access-token", "", (*API).accessToken},
 		{"POST", "/refresh-token", "", (*API).refreshToken}, // the token may have expired
+		{"POST", "/login", "", (*API).signIn},
+		{"POST", "/logout", auth.Self, (*API).signOut},
+		{"POST", "/merchant/register", "", (*API).registerMerchant},
+		{"POST", "/merchant/invite", auth.Invite, (*API).inviteMerchant},
+		{"GET", "/merchant/me", auth.Self, (*API).showMe},
+		{"PUT", "/merchant/me", auth.Self, (*API).changeMe},
+		{"POST", "/email/verify", "", (*API).verifyEmail},
+		{"GET", "/email/verify", "", (*API).verifyPage},
+		{"POST", "/email/resend", "", (*API).resendEmail},
+		{"POST", "/password/forgot", "", (*API).forgotPassword},
+		{"POST", "/password/reset", "", (*API).resetPassword},
+		{"GET", "/password/reset", "", (*API).resetPage},
+		{"POST", "/password/change", auth.Self, (*API).changePassword},
+		{"GET", "/accounts", auth.AccountsRead, (*API).listAccounts},
+		{"GET", "/accounts/{accountId}", auth.AccountsRead, (*API).showAccount},
+		{"PUT", "/accounts/{accountId}", auth.AccountsManage, (*API).changeAccount},
+		{"DELETE", "/accounts/{accountId}", auth.AccountsManage, (*API).removeAccount},
+		{"GET", "/accounts/invitations", auth.AccountsRead, (*API).listInvitations},
+		{"POST", "/accounts/invitations", auth.AccountsManage, (*API).inviteMember},
+		{"DELETE", "/accounts/invitations/{invitationId}", auth.AccountsManage, (*API).revokeInvitation},
+		{"POST", "/invitation/accept", "", (*API).acceptInvitation},
+		{"GET", "/invitation/accept", "", (*API).invitationPage},
 		{"POST", "/merchant-api-key", auth.Keys, (*API).createKey},
 		{"GET", "/merchant-api-key", auth.Keys, (*API).listKeys},
 		{"DELETE", "/merchant-api-key/{keyId}", auth.Keys, (*API).revokeKey},
@@ -254,6 +282,9 @@ func (a *API) Public() *web.Server {
 		p, err := a.Authority.Authenticate(r.Context(), r.Header.Values("Authorization"))
 		if err != nil {
 			return p, a.failed(w, web.Address(r), err)
+		}
+		if p.Account != "" {
+			return p, a.accounts.Take(w, string(p.Account))
 		}
 		return p, a.keys.Take(w, p.Actor.ID)
 	})
@@ -328,7 +359,7 @@ func (c *call) reply(status int, v any) error {
 }
 
 // Sweep removes what has expired until ctx ends: upload links, images, liveness
-// sessions, retired tokens.
+// sessions, retired tokens, logins, codes, invitations, locks and letters.
 func (a *API) Sweep(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()

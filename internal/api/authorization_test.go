@@ -13,7 +13,10 @@ import (
 )
 
 // objects are ids of what a merchant has.
-type objects struct{ user, session, key, image string }
+type objects struct{ user, session, key, image, account, invitation string }
+
+// strangers are ids that nobody has.
+var strangers = objects{"5f0c0ffee0c0ffee0c0ffee0", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "x", "5f0c0ffee0c0ffee0c0ffee0", "5f0c0ffee0c0ffee0c0ffee0"}
 
 // belongings makes one of each object for the box's merchant.
 func (b *box) belongings() objects {
@@ -22,12 +25,15 @@ func (b *box) belongings() objects {
 	o.image = b.want(b.put(b.link(o.user, "match"), jpegOf(red)), 200).text("imageKey")
 	o.session = b.session(o.user, red, 3)
 	o.key = b.want(b.callAs(b.login(), "POST", "/merchant-api-key/", nil), 201).text("keyId")
+	o.account = string(b.member("ada@login.example", store.RoleOperator).ID)
+	invited := b.want(b.callAs(b.login(), "POST", "/accounts/invitations", `{"email":"grace@example.org","role":"auditor"}`), 201)
+	o.invitation = invited.body["invitation"].(map[string]any)["invitationId"].(string)
 	return o
 }
 
 // request is a call of an operation about objects, well formed in all else.
 func (o *objects) request(op [2]string) (path string, sent any) {
-	path = strings.NewReplacer("{userId}", o.user, "{sessionId}", o.session, "{keyId}", o.key).Replace(op[1])
+	path = strings.NewReplacer("{userId}", o.user, "{sessionId}", o.session, "{keyId}", o.key, "{accountId}", o.account, "{invitationId}", o.invitation).Replace(op[1])
 	bodies := map[string]any{
 		"/register": `{"firstname":"A","lastname":"B","email":"a@example.org"}`, "/merchant-api-key": `{"rotate":"` + o.key + `"}`,
 		"/users/{userId}":         `{"phone":"1"}`,
@@ -37,6 +43,8 @@ func (o *objects) request(op [2]string) (path string, sent any) {
 		"/start-liveness-session": `{"userId":"` + o.user + `"}`, "/upload-frame": sessionForm(o.session, jpegOf(red), true),
 		"/match-liveness-face": `{"userId":"` + o.user + `","sessionId":"` + o.session + `"}`, "/check-liveness": body(o.session),
 		"/face/detect": `{"imageKey":"` + o.image + `"}`, "/identify": form("image", jpegOf(red)),
+		"/accounts/{accountId}": `{"status":"suspended"}`, "/accounts/invitations": `{"email":"b@example.org","role":"auditor"}`,
+		"/merchant/me": `{"phone":"1"}`, "/password/change": `{"currentPassword":"x","newPassword":"y"}`,
 		"/capture": `{"purpose":"match","userId":"` + o.user + `"}`,
 	}
 	for alias, of := range map[string]string{"/user/register": "/register", "/face-match": "/face/match", "/face-detection": "/face/detect", "/face-liveness/start": "/start-liveness-session"} {
@@ -68,50 +76,80 @@ func protected(t *testing.T, b *box) map[[2]string]auth.Permission {
 func TestEveryOperationForEveryRole(t *testing.T) {
 	b := newBox(t, store.Sandbox)
 	people := []auth.Permission{auth.UsersRead, auth.UsersWrite, auth.Enrol, auth.ImagesRead, auth.Match, auth.Detect, auth.Identify, auth.Capture, auth.CameraView, auth.EventsRead, auth.Verifications, auth.Models}
-	roles := []struct {
+	administrators := append(slices.Clone(people), auth.UsersExport, auth.Keys, auth.AccountsRead, auth.AccountsManage)
+	type holder struct {
 		role   store.Role
 		scopes []auth.Permission
 		may    []auth.Permission
-	}{
-		{store.RoleOwner, nil, auth.All()},
-		{store.RoleAdministrator, nil, auth.All()},
+	}
+	roles := []holder{
+		{store.RoleOwner, nil, append(slices.Clone(administrators), auth.MerchantWrite, auth.Invite)},
+		{store.RoleAdministrator, nil, administrators},
 		{store.RoleOperator, nil, people},
 		{store.RoleAuditor, nil, []auth.Permission{auth.EventsRead, auth.Verifications}},
 		{store.RoleDevice, nil, []auth.Permission{auth.Match, auth.Detect, auth.Identify, auth.Capture}},
 		{store.RoleIntegrator, nil, nil},
 	}
 	for _, p := range auth.Scopes() { // each scope alone opens what takes it, and nothing else
-		roles = append(roles, struct {
-			role   store.Role
-			scopes []auth.Permission
-			may    []auth.Permission
-		}{store.RoleIntegrator, []auth.Permission{p}, []auth.Permission{p}})
+		roles = append(roles, holder{store.RoleIntegrator, []auth.Permission{p}, []auth.Permission{p}})
 	}
 	takes := protected(t, b)
 	for op := range takes {
 		if op[1] == "/events" || op[1] == "/camera/stream" {
 			continue // may authorize by a first message
 		}
-		o := objects{"5f0c0ffee0c0ffee0c0ffee0", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "x"}
-		path, body := o.request(op)
+		path, body := strangers.request(op)
 		b.want(b.callAs("", op[0], path, body), 401)
+	}
+	try := func(r holder, credential string, op [2]string, p auth.Permission, may bool) {
+		path, body := strangers.request(op)
+		a := b.callAs(credential, op[0], path, body)
+		if op[1] == "/capture" && r.role == store.RoleIntegrator && may {
+			return // takes another permission besides, and is tested with it elsewhere
+		}
+		if (a.status != 403) != may || a.status == 401 {
+			t.Errorf("%s %v: %s %s answers %d, it takes %s", r.role, r.scopes, op[0], op[1], a.status, p)
+		}
 	}
 	for _, r := range roles {
 		apiKey, key := b.auth.NewKey(b.merchant, "role", r.role, r.scopes...)
 		b.update(func(tx *store.Tx) error { return store.Put(tx, &key) })
 		for op, p := range takes {
-			o := objects{"5f0c0ffee0c0ffee0c0ffee0", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "x"}
-			path, body := o.request(op)
-			a := b.callAs("Bearer "+apiKey, op[0], path, body)
-			may := slices.Contains(r.may, p)
-			if op[1] == "/capture" && r.role == store.RoleIntegrator && may {
-				continue // takes another permission besides, and is tested with it elsewhere
-			}
-			if (a.status != 403) != may || a.status == 401 {
-				t.Errorf("%s %v: %s %s answers %d, it takes %s", r.role, r.scopes, op[0], op[1], a.status, p)
-			}
+			try(r, "Bearer "+apiKey, op, p, slices.Contains(r.may, p))
 		}
 	}
+	// Whoever has signed in has his account besides, and one who has to set up a
+	// second factor first has nothing else.
+	for _, r := range roles[:4] {
+		account := b.member(string(r.role)+"@login.example", r.role)
+		for op, p := range takes {
+			try(r, b.open(&account), op, p, p == auth.Self || slices.Contains(r.may, p))
+		}
+		b.auth.RequireFactor = true
+		for op, p := range takes {
+			try(r, b.open(&account), op, p, p == auth.Self || !auth.NeedsFactor(r.role) && slices.Contains(r.may, p))
+		}
+		b.auth.RequireFactor = false
+	}
+}
+
+// member makes an account of the box's merchant, without a password.
+func (b *box) member(email string, role store.Role) store.Account {
+	b.t.Helper()
+	a := store.Account{ID: store.NewID[store.AccountID](b.now), Merchant: b.merchant, Email: email, Firstname: "Ada", Lastname: "Test", Verified: true, Role: role, Status: store.Active}
+	b.update(func(tx *store.Tx) error { return store.Put(tx, &a) })
+	return a
+}
+
+// open is a token of a new login of an account.
+func (b *box) open(a *store.Account) (token string) {
+	b.t.Helper()
+	b.update(func(tx *store.Tx) error {
+		t, err := b.auth.OpenLogin(tx, a)
+		token = t.Value
+		return err
+	})
+	return token
 }
 
 // Every operation × another merchant's objects: 404, as if they were not there,
@@ -124,13 +162,16 @@ func TestEveryOperationOnAnotherMerchantsObjects(t *testing.T) {
 	m, _ := b.newMerchant("Other")
 	apiKey, key := b.auth.NewKey(m, "owner", store.RoleOwner)
 	b.update(func(tx *store.Tx) error { return store.Put(tx, &key) })
-	own := []string{"/register", "/user/register", "/users", "/verifications", "/identify", "/events", "/camera/stream", "/camera/snapshot"} // about the caller's own
-	for op := range protected(t, b) {
+	own := []string{"/register", "/user/register", "/users", "/verifications", "/identify", "/events", "/camera/stream", "/camera/snapshot", "/accounts/invitations", "/merchant/invite"} // about the caller's own
+	takes := protected(t, b)
+	for op := range takes {
 		path, body := theirs.request(op)
 		want := 404
 		switch {
-		case op == [2]string{"GET", "/merchant-api-key"}:
+		case op == [2]string{"GET", "/merchant-api-key"} || op[0] == "GET" && (op[1] == "/accounts" || op[1] == "/accounts/invitations"):
 			want = 200
+		case takes[op] == auth.Self:
+			want = 403 // a key has no account
 		case slices.Contains(own, op[1]):
 			continue
 		}
@@ -138,8 +179,8 @@ func TestEveryOperationOnAnotherMerchantsObjects(t *testing.T) {
 			t.Errorf("%s %s answers %d: %s", op[0], op[1], a.status, a.raw)
 		}
 	}
-	for _, q := range []string{"/verifications?userId=" + theirs.user, "/users"} {
-		if a := b.want(b.callAs("Bearer "+apiKey, "GET", q, nil), 200); strings.Contains(a.raw, theirs.user) {
+	for _, q := range []string{"/verifications?userId=" + theirs.user, "/users", "/accounts", "/accounts/invitations"} {
+		if a := b.want(b.callAs("Bearer "+apiKey, "GET", q, nil), 200); strings.Contains(a.raw, theirs.user) || strings.Contains(a.raw, theirs.account) || strings.Contains(a.raw, theirs.invitation) {
 			t.Errorf("%s shows it: %s", q, a.raw)
 		}
 	}

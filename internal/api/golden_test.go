@@ -21,7 +21,7 @@ var changing = []struct{ pattern, name string }{
 	{`"last4": "[0-9a-f]{4}"`, `"last4": "LAST"`},
 	{`/[0-9]{13}\.jpg`, "/MILLISECONDS.jpg"},
 	{`signature=[\w-]+`, "signature=SIGNATURE"},
-	{`"(createdAt|updatedAt|enrolledAt|time)": "[^"]*"`, `"$1": "TIME"`},
+	{`"(createdAt|updatedAt|enrolledAt|lastLoginAt|time)": "[^"]*"`, `"$1": "TIME"`},
 }
 
 // golden compares a body with a file, after what changes was replaced.

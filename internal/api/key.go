@@ -127,7 +127,9 @@ func (a *API) listKeys(c *call) error {
 			if err != nil {
 				return err
 			}
-			keys = append(keys, a.toKey(&k))
+			if k.Account == "" { // else it is a login
+				keys = append(keys, a.toKey(&k))
+			}
 		}
 		return nil
 	})

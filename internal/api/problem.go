@@ -26,6 +26,8 @@ func problem(err error) error {
 		return nil
 	case errors.As(err, &ready), errors.Is(err, context.DeadlineExceeded):
 		return err
+	case errors.Is(err, auth.ErrBusy):
+		return fail(http.StatusServiceUnavailable, "too many logins at a time; try again in a few seconds")
 	case errors.Is(err, auth.ErrReused):
 		return fail(http.StatusUnauthorized, "the token was exchanged for another before")
 	case errors.Is(err, auth.ErrTooMany):

@@ -39,9 +39,14 @@ func (a *API) accessToken(c *call) error {
 }
 
 // refreshToken is POST /refresh-token/: a new token for the one in the
-// authorization header, which may have expired and is worth nothing afterwards.
+// authorization header, which may have expired and is worth nothing afterwards. A
+// login has a token for that, which may stand in the body too.
 func (a *API) refreshToken(c *call) error {
-	token, err := a.Authority.RefreshToken(c.ctx(), c.r.Header.Values("Authorization"))
+	given, err := c.refreshBody()
+	if err != nil {
+		return err
+	}
+	token, err := a.Authority.RefreshToken(c.ctx(), given)
 	if err != nil {
 		return a.failed(c.w, web.Address(c.r), err)
 	}
@@ -58,5 +63,8 @@ func (c *call) replyToken(message string, t auth.Token) error {
 		ExpiresIn   int              `json:"expiresIn"`
 		ExpiresAt   time.Time        `json:"expiresAt"`
 		MerchantID  store.MerchantID `json:"merchantId"`
-	}{true, message, t.Value, t.Value, "Bearer", int(t.Life.Seconds()), t.Expires.UTC(), t.Merchant})
+		// Of a login.
+		RefreshToken     string `json:"refreshToken,omitempty"`
+		RefreshExpiresIn int    `json:"refreshExpiresIn,omitempty"`
+	}{true, message, t.Value, t.Value, "Bearer", int(t.Life.Seconds()), t.Expires.UTC(), t.Merchant, t.Refresh, int(t.RefreshLife.Seconds())})
 }

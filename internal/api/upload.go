@@ -309,7 +309,7 @@ func (a *API) sweep(ctx context.Context) error {
 	for {
 		now, n := a.now(), 0
 		err := a.store.View(ctx, func(tx *store.Tx) (err error) {
-			n, err = expired(tx, now, func(func(*store.Tx) error) {})
+			n, err = a.expired(tx, now, func(func(*store.Tx) error) {})
 			return err
 		})
 		if err != nil || n == 0 {
@@ -317,7 +317,7 @@ func (a *API) sweep(ctx context.Context) error {
 		}
 		err = a.store.Update(ctx, cause, func(tx *store.Tx) error {
 			var drop []func(*store.Tx) error
-			if _, err := expired(tx, now, func(fn func(*store.Tx) error) { drop = append(drop, fn) }); err != nil {
+			if _, err := a.expired(tx, now, func(fn func(*store.Tx) error) { drop = append(drop, fn) }); err != nil {
 				return err
 			}
 			for _, fn := range drop {
@@ -335,7 +335,7 @@ func (a *API) sweep(ctx context.Context) error {
 
 // expired hands over what removes each record whose time is over, and counts
 // them. That a session has expired can be asked for a while.
-func expired(tx *store.Tx, now time.Time, drop func(func(*store.Tx) error)) (n int, err error) {
+func (a *API) expired(tx *store.Tx, now time.Time, drop func(func(*store.Tx) error)) (n int, err error) {
 	over, longOver := store.Moment(now), store.Moment(now.Add(-keepSession))
 	for _, kind := range []func() (int, error){
 		func() (int, error) {
@@ -350,6 +350,16 @@ func expired(tx *store.Tx, now time.Time, drop func(func(*store.Tx) error)) (n i
 		func() (int, error) {
 			return old(tx, store.RetiredByExpiry, over, drop, func(tx *store.Tx, r *store.Retired) error { return store.Delete[store.Retired](tx, r.ID) })
 		},
+		func() (int, error) {
+			return old(tx, store.LoginsByExpiry, over, drop, func(tx *store.Tx, k *store.Key) error { return store.Delete[store.Key](tx, k.ID) })
+		},
+		func() (int, error) {
+			return old(tx, store.LocksByExpiry, over, drop, func(tx *store.Tx, l *store.Lock) error { return store.Delete[store.Lock](tx, l.ID) })
+		},
+		func() (int, error) {
+			return old(tx, store.LettersByExpiry, over, drop, func(tx *store.Tx, l *store.Letter) error { return store.Delete[store.Letter](tx, l.ID) })
+		},
+		func() (int, error) { return old(tx, store.CodesByExpiry, over, drop, a.Accounts.Expire) },
 	} {
 		found, err := kind()
 		if err != nil {
