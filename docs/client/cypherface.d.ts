@@ -9,6 +9,73 @@ export interface AccessToken {
   expiresIn: number;
   expiresAt: string;
   merchantId: string;
+  refreshToken?: string;
+  refreshExpiresIn?: number;
+}
+
+export interface Account {
+  accountId: string;
+  merchantId: string;
+  firstname: string;
+  lastname: string;
+  email: string;
+  phone?: string;
+  role: "owner" | "administrator" | "operator" | "auditor";
+  status: "active" | "suspended";
+  emailVerified: boolean;
+  secondFactor: boolean;
+  createdAt: string;
+  lastLoginAt?: string;
+}
+
+export interface Login {
+  success: true;
+  message: string;
+  user: Account;
+  accessToken: string;
+  token: string;
+  refreshToken: string;
+  tokenType: "Bearer";
+  expiresIn: number;
+  expiresAt: string;
+  refreshExpiresIn: number;
+  merchantId: string;
+  mfaSetupRequired?: true;
+}
+
+export interface FactorDue {
+  success: true;
+  message: string;
+  mfaRequired: true;
+  ticket: string;
+  factors: ("totp" | "passkey" | "recovery")[];
+  expiresIn: number;
+}
+
+export interface Invitation {
+  invitationId: string;
+  email: string;
+  role: Account["role"];
+  createdAt: string;
+  expiresAt: string;
+}
+
+export interface MeAnswer {
+  success: true;
+  message: string;
+  merchant: { merchantId: string; businessName: string; phone?: string; status: string; createdAt: string };
+  user: Account;
+  mfaSetupRequired?: true;
+}
+
+export interface Registration {
+  businessName: string;
+  firstname: string;
+  lastname: string;
+  email: string;
+  password: string;
+  phone?: string;
+  inviteCode?: string;
 }
 
 export interface KeyRequest {
@@ -388,7 +455,26 @@ export declare class CypherFace {
   call(operation: string, call?: Call): Promise<unknown>;
   answer(response: Response): Promise<unknown>;
   accessToken(merchantId: string, apiKey: string): Promise<AccessToken>;
-  refreshToken(): Promise<AccessToken>;
+  refreshToken(refreshToken?: string): Promise<AccessToken>;
+  login(email: string, password: string): Promise<Login | FactorDue>;
+  logout(): Promise<Done>;
+  registerMerchant(fields: Registration): Promise<Done & { merchant: { merchantId: string; businessName: string; email: string }; emailVerification: { sent: boolean; expiresIn: number } }>;
+  inviteMerchant(): Promise<Done & { inviteCode: string; expiresAt: string }>;
+  showMe(): Promise<MeAnswer>;
+  changeMe(fields: { firstname?: string; lastname?: string; phone?: string; businessName?: string }): Promise<MeAnswer>;
+  verifyEmail(email: string, code: string): Promise<Done>;
+  resendEmail(email: string): Promise<Done>;
+  forgotPassword(email: string): Promise<Done>;
+  resetPassword(token: string, password: string): Promise<Done>;
+  changePassword(currentPassword: string, newPassword: string): Promise<Done>;
+  listAccounts(): Promise<{ success: true; accounts: Account[] }>;
+  showAccount(accountId: string): Promise<Done & { account: Account }>;
+  changeAccount(accountId: string, fields: { role?: Account["role"]; status?: Account["status"] }): Promise<Done & { account: Account }>;
+  removeAccount(accountId: string): Promise<Done>;
+  listInvitations(): Promise<{ success: true; invitations: Invitation[] }>;
+  inviteMember(request: { email: string; role: Account["role"]; show?: boolean }): Promise<Done & { invitation: Invitation; sent: boolean; token?: string }>;
+  revokeInvitation(invitationId: string): Promise<Done>;
+  acceptInvitation(request: { token: string; firstname: string; lastname: string; password: string }): Promise<Done>;
   createApiKey(request?: KeyRequest): Promise<NewKey>;
   listApiKeys(): Promise<KeyList>;
   revokeApiKey(keyId: string): Promise<Done & { keyId: string }>;

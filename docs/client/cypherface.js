@@ -13,6 +13,25 @@
 export const OPERATIONS = Object.freeze({
   accessToken: ["POST", "/access-token"],
   refreshToken: ["POST", "/refresh-token"],
+  login: ["POST", "/login"],
+  logout: ["POST", "/logout"],
+  registerMerchant: ["POST", "/merchant/register"],
+  inviteMerchant: ["POST", "/merchant/invite"],
+  showMe: ["GET", "/merchant/me"],
+  changeMe: ["PUT", "/merchant/me"],
+  verifyEmail: ["POST", "/email/verify"],
+  resendEmail: ["POST", "/email/resend"],
+  forgotPassword: ["POST", "/password/forgot"],
+  resetPassword: ["POST", "/password/reset"],
+  changePassword: ["POST", "/password/change"],
+  listAccounts: ["GET", "/accounts"],
+  showAccount: ["GET", "/accounts/{accountId}"],
+  changeAccount: ["PUT", "/accounts/{accountId}"],
+  removeAccount: ["DELETE", "/accounts/{accountId}"],
+  listInvitations: ["GET", "/accounts/invitations"],
+  inviteMember: ["POST", "/accounts/invitations"],
+  revokeInvitation: ["DELETE", "/accounts/invitations/{invitationId}"],
+  acceptInvitation: ["POST", "/invitation/accept"],
   createApiKey: ["POST", "/merchant-api-key"],
   listApiKeys: ["GET", "/merchant-api-key"],
   revokeApiKey: ["DELETE", "/merchant-api-key/{keyId}"],
@@ -89,10 +108,35 @@ export class CypherFace {
   }
 
   accessToken(merchantId, apiKey) { return this.call("accessToken", { headers: { merchantId, "x-api-key": apiKey } }); }
-  refreshToken() { return this.call("refreshToken"); }
+  /** Of a login with its refresh token; else with the credential itself. */
+  refreshToken(refreshToken) {
+    if (!refreshToken) return this.call("refreshToken");
+    return new CypherFace(this.baseURL, "", { fetch: this.fetch }).call("refreshToken", { json: { refreshToken } });
+  }
   createApiKey(request = {}) { return this.call("createApiKey", { json: request }); }
   listApiKeys() { return this.call("listApiKeys"); }
   revokeApiKey(keyId) { return this.call("revokeApiKey", { path: { keyId } }); }
+
+  /** Tokens, or with mfaRequired a ticket for the second step. */
+  login(email, password) { return this.call("login", { json: { email, password } }); }
+  logout() { return this.call("logout"); }
+  registerMerchant(fields) { return this.call("registerMerchant", { json: fields }); }
+  inviteMerchant() { return this.call("inviteMerchant"); }
+  showMe() { return this.call("showMe"); }
+  changeMe(fields) { return this.call("changeMe", { json: fields }); }
+  verifyEmail(email, code) { return this.call("verifyEmail", { json: { email, code } }); }
+  resendEmail(email) { return this.call("resendEmail", { json: { email } }); }
+  forgotPassword(email) { return this.call("forgotPassword", { json: { email } }); }
+  resetPassword(token, password) { return this.call("resetPassword", { json: { token, password } }); }
+  changePassword(currentPassword, newPassword) { return this.call("changePassword", { json: { currentPassword, newPassword } }); }
+  listAccounts() { return this.call("listAccounts"); }
+  showAccount(accountId) { return this.call("showAccount", { path: { accountId } }); }
+  changeAccount(accountId, fields) { return this.call("changeAccount", { path: { accountId }, json: fields }); }
+  removeAccount(accountId) { return this.call("removeAccount", { path: { accountId } }); }
+  listInvitations() { return this.call("listInvitations"); }
+  inviteMember(request) { return this.call("inviteMember", { json: request }); }
+  revokeInvitation(invitationId) { return this.call("revokeInvitation", { path: { invitationId } }); }
+  acceptInvitation(request) { return this.call("acceptInvitation", { json: request }); }
 
   register(fields) { return this.call("register", { json: fields }); }
   listUsers(query = {}) { return this.call("listUsers", { query }); }

@@ -12,6 +12,9 @@ type AccessToken struct {
 	MerchantID  string    `json:"merchantId"`
 	Message     string    `json:"message"`
 	Success     bool      `json:"success"`
+	// Of a login.
+	RefreshToken     string `json:"refreshToken"`
+	RefreshExpiresIn int    `json:"refreshExpiresIn"`
 }
 
 // KeyRequest says what a new key is for. Rotate is nil, true for all keys of

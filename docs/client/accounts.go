@@ -1,0 +1,194 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Account is somebody who may sign in.
+type Account struct {
+	AccountID     string    `json:"accountId"`
+	MerchantID    string    `json:"merchantId"`
+	Firstname     string    `json:"firstname"`
+	Lastname      string    `json:"lastname"`
+	Email         string    `json:"email"`
+	Phone         string    `json:"phone"`
+	Role          string    `json:"role"` // owner, administrator, operator, auditor
+	Status        string    `json:"status"`
+	EmailVerified bool      `json:"emailVerified"`
+	SecondFactor  bool      `json:"secondFactor"`
+	CreatedAt     time.Time `json:"createdAt"`
+	LastLoginAt   time.Time `json:"lastLoginAt"`
+}
+
+// Login is a login: tokens, and who has signed in.
+type Login struct {
+	Success          bool      `json:"success"`
+	Message          string    `json:"message"`
+	User             Account   `json:"user"`
+	AccessToken      string    `json:"accessToken"`
+	Token            string    `json:"token"` // the same
+	RefreshToken     string    `json:"refreshToken"`
+	TokenType        string    `json:"tokenType"`
+	ExpiresIn        int       `json:"expiresIn"` // seconds
+	ExpiresAt        time.Time `json:"expiresAt"`
+	RefreshExpiresIn int       `json:"refreshExpiresIn"` // seconds
+	MerchantID       string    `json:"merchantId"`
+	MfaSetupRequired bool      `json:"mfaSetupRequired"` // it is good for setting up a second factor first
+}
+
+// FactorDue says that a login needs its second step.
+type FactorDue struct {
+	Success     bool     `json:"success"`
+	Message     string   `json:"message"`
+	MfaRequired bool     `json:"mfaRequired"`
+	Ticket      string   `json:"ticket"`
+	Factors     []string `json:"factors"` // totp, passkey, recovery
+	ExpiresIn   int      `json:"expiresIn"`
+}
+
+// Invitation is one to an account.
+type Invitation struct {
+	InvitationID string    `json:"invitationId"`
+	Email        string    `json:"email"`
+	Role         string    `json:"role"`
+	CreatedAt    time.Time `json:"createdAt"`
+	ExpiresAt    time.Time `json:"expiresAt"`
+}
+
+// Login signs in. Where a second step is due, the FactorDue says so, and there are
+// no tokens. The client's credential stays as it is.
+func (c *Client) Login(ctx context.Context, email, password string) (in Login, due *FactorDue, err error) {
+	raw, err := get[json.RawMessage](ctx, c, "login", call{json: map[string]string{"email": email, "password": password}})
+	if err != nil {
+		return in, nil, err
+	}
+	var second FactorDue
+	if err := json.Unmarshal(raw, &second); err == nil && second.MfaRequired {
+		return in, &second, nil
+	}
+	return in, nil, json.Unmarshal(raw, &in)
+}
+
+// RefreshLogin exchanges the refresh token of a login, once, for new tokens.
+func (c *Client) RefreshLogin(ctx context.Context, refreshToken string) (AccessToken, error) {
+	bare := *c
+	bare.Credential = "" // else it would be asked to refresh that
+	return get[AccessToken](ctx, &bare, "refreshToken", call{json: map[string]string{"refreshToken": refreshToken}})
+}
+
+// Logout ends the login of the client's credential.
+func (c *Client) Logout(ctx context.Context) error { return c.done(ctx, "logout", call{}) }
+
+// done is for operations whose answer says no more than that they were.
+func (c *Client) done(ctx context.Context, operation string, in call) error {
+	return c.do(ctx, operation, in, &struct{}{})
+}
+
+// RegisterMerchant registers a merchant; the fields are those of the contract.
+func (c *Client) RegisterMerchant(ctx context.Context, fields map[string]string) error {
+	return c.done(ctx, "registerMerchant", call{json: fields})
+}
+
+// InviteMerchant returns a code with which somebody can register a merchant.
+func (c *Client) InviteMerchant(ctx context.Context) (code string, err error) {
+	out, err := get[struct{ InviteCode string }](ctx, c, "inviteMerchant", call{})
+	return out.InviteCode, err
+}
+
+// Me says who is signed in.
+func (c *Client) Me(ctx context.Context) (Account, error) { return c.me(ctx, "showMe", call{}) }
+
+// ChangeMe changes fields of one's own account, by their names in the contract.
+func (c *Client) ChangeMe(ctx context.Context, fields map[string]string) (Account, error) {
+	return c.me(ctx, "changeMe", call{json: fields})
+}
+
+func (c *Client) me(ctx context.Context, operation string, in call) (Account, error) {
+	out, err := get[struct{ User Account }](ctx, c, operation, in)
+	return out.User, err
+}
+
+// VerifyEmail takes the six digits of the mail.
+func (c *Client) VerifyEmail(ctx context.Context, email, code string) error {
+	return c.done(ctx, "verifyEmail", call{json: map[string]string{"email": email, "code": code}})
+}
+
+// ResendEmail has another code sent, where one is needed.
+func (c *Client) ResendEmail(ctx context.Context, email string) error {
+	return c.done(ctx, "resendEmail", call{json: map[string]string{"email": email}})
+}
+
+// ForgotPassword has a token sent with which a new password can be set.
+func (c *Client) ForgotPassword(ctx context.Context, email string) error {
+	return c.done(ctx, "forgotPassword", call{json: map[string]string{"email": email}})
+}
+
+// ResetPassword sets a new password by such a token.
+func (c *Client) ResetPassword(ctx context.Context, token, password string) error {
+	return c.done(ctx, "resetPassword", call{json: map[string]string{"token": token, "password": password}})
+}
+
+// ChangePassword changes one's own password; other logins end.
+func (c *Client) ChangePassword(ctx context.Context, current, password string) error {
+	return c.done(ctx, "changePassword", call{json: map[string]string{"currentPassword": current, "newPassword": password}})
+}
+
+// Accounts lists who may sign in.
+func (c *Client) Accounts(ctx context.Context) ([]Account, error) {
+	out, err := get[struct{ Accounts []Account }](ctx, c, "listAccounts", call{})
+	return out.Accounts, err
+}
+
+// Account shows one account.
+func (c *Client) Account(ctx context.Context, accountID string) (Account, error) {
+	return c.account(ctx, "showAccount", call{path: []string{"accountId", accountID}})
+}
+
+// ChangeAccount gives an account another role or status; "" leaves it.
+func (c *Client) ChangeAccount(ctx context.Context, accountID, role, status string) (Account, error) {
+	fields := map[string]string{}
+	if role != "" {
+		fields["role"] = role
+	}
+	if status != "" {
+		fields["status"] = status
+	}
+	return c.account(ctx, "changeAccount", call{path: []string{"accountId", accountID}, json: fields})
+}
+
+func (c *Client) account(ctx context.Context, operation string, in call) (Account, error) {
+	out, err := get[struct{ Account Account }](ctx, c, operation, in)
+	return out.Account, err
+}
+
+// RemoveAccount removes an account.
+func (c *Client) RemoveAccount(ctx context.Context, accountID string) error {
+	return c.done(ctx, "removeAccount", call{path: []string{"accountId", accountID}})
+}
+
+// Invite invites somebody by mail, or with show returns the token to hand on.
+func (c *Client) Invite(ctx context.Context, email, role string, show bool) (in Invitation, token string, err error) {
+	out, err := get[struct {
+		Invitation Invitation
+		Token      string
+	}](ctx, c, "inviteMember", call{json: map[string]any{"email": email, "role": role, "show": show}})
+	return out.Invitation, out.Token, err
+}
+
+// Invitations lists those that can be accepted.
+func (c *Client) Invitations(ctx context.Context) ([]Invitation, error) {
+	out, err := get[struct{ Invitations []Invitation }](ctx, c, "listInvitations", call{})
+	return out.Invitations, err
+}
+
+// RevokeInvitation takes one back.
+func (c *Client) RevokeInvitation(ctx context.Context, invitationID string) error {
+	return c.done(ctx, "revokeInvitation", call{path: []string{"invitationId", invitationID}})
+}
+
+// AcceptInvitation makes the account that one was invited to.
+func (c *Client) AcceptInvitation(ctx context.Context, token, firstname, lastname, password string) error {
+	return c.done(ctx, "acceptInvitation", call{json: map[string]string{"token": token, "firstname": firstname, "lastname": lastname, "password": password}})
+}
