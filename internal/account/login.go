@@ -152,7 +152,12 @@ func (s *Accounts) letIn(tx *store.Tx, c Caller, account *store.Account, reasons
 
 // SetupDue reports whether an account may do nothing before it has a second factor.
 func (s *Accounts) SetupDue(account *store.Account) bool {
-	return s.Authority.RequireFactor && auth.NeedsFactor(account.Role) && !account.Factor()
+	return s.Required(account.Role) && !account.Factor()
+}
+
+// Required reports whether a role must have a second factor here.
+func (s *Accounts) Required(role store.Role) bool {
+	return s.Authority.RequireFactor && auth.NeedsFactor(role)
 }
 
 // Logout ends the login that somebody came by.

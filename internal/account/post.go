@@ -159,8 +159,8 @@ func (s *Accounts) deliver(ctx context.Context, id store.LetterID) error {
 
 var postCause = store.Cause{Actor: store.Actor{Kind: store.ActorSystem, ID: "mail"}}
 
-// A Waiting letter, as the box's operator sees it, who hands on what it says.
-type Waiting struct {
+// A Letter that waits, as the box's operator sees it, who hands on what it says.
+type Letter struct {
 	To      string    `json:"to"`
 	Subject string    `json:"subject"`
 	Text    string    `json:"text"`
@@ -170,7 +170,7 @@ type Waiting struct {
 // Codes takes the letters that wait out of the queue and returns them, with codes
 // that are made now. It is for the box's operator, where no relay is set or it does
 // not work.
-func (s *Accounts) Codes(ctx context.Context, cause store.Cause) (all []Waiting, err error) {
+func (s *Accounts) Codes(ctx context.Context, cause store.Cause) (all []Letter, err error) {
 	err = s.store.Update(ctx, cause, func(tx *store.Tx) error {
 		all = nil
 		page, err := store.List(tx, store.LettersByTurn, store.Query[store.Letter]{})
@@ -180,7 +180,7 @@ func (s *Accounts) Codes(ctx context.Context, cause store.Cause) (all []Waiting,
 		for _, letter := range page.Items {
 			m, err := s.compose(tx, &letter)
 			if err == nil {
-				all = append(all, Waiting{m.To, m.Subject, m.Text, letter.Expires})
+				all = append(all, Letter{m.To, m.Subject, m.Text, letter.Expires})
 				_, err = store.Append(tx, store.Event{Kind: store.EventAccess, Merchant: letter.Merchant, Action: "code_shown", Outcome: store.OutcomeDone, Reasons: []string{letter.Use}}, nil)
 			}
 			if err != nil && !errors.Is(err, errNobody) {
@@ -193,6 +193,15 @@ func (s *Accounts) Codes(ctx context.Context, cause store.Cause) (all []Waiting,
 		return nil
 	})
 	return all, err
+}
+
+// Waiting counts the letters that wait.
+func (s *Accounts) Waiting(ctx context.Context) (n int, err error) {
+	err = s.store.View(ctx, func(tx *store.Tx) error {
+		n, err = store.Count(tx, store.LettersByTurn)
+		return err
+	})
+	return n, err
 }
 
 // TestMail sends a mail now. The error is ErrNoRelay or ErrRelay with the reason.
