@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cypherface/edge/camera"
+	"github.com/cypherface/edge/internal/account"
 	"github.com/cypherface/edge/internal/api"
 	"github.com/cypherface/edge/internal/audit"
 	"github.com/cypherface/edge/internal/auth"
@@ -47,6 +48,7 @@ type environment struct {
 	merchant  store.MerchantID // whose people the camera sees
 	audit     *audit.Log
 	authority *auth.Authority
+	accounts  *account.Accounts
 	service   *verify.Service
 	eyes      *eyes // that of the settings; nil: no camera
 	doors     doors
@@ -112,6 +114,10 @@ func (b *box) openEnvironment(ctx context.Context, env store.Environment) (_ *en
 		return nil, err
 	}
 	e.authority.TimeKnown = e.clock.Trusted
+	e.authority.RequireFactor = e.factor == "required"
+	if e.accounts, err = e.openAccounts(); err != nil {
+		return nil, err
+	}
 	return e, nil
 }
 
@@ -168,6 +174,7 @@ func (e *environment) serve(g *errgroup.Group, live, base context.Context) {
 	public := server.HTTP(base)
 	g.Go(func() error { return serveUntil(live, public, e.listener, e.drain) })
 	g.Go(func() error { return e.api.Sweep(live) })
+	g.Go(func() error { return e.accounts.Run(live) })
 	g.Go(func() error { return e.audit.Run(live) })
 	g.Go(func() error { return e.keeper.Run(live) })
 	g.Go(func() error { return e.watch(live) })
@@ -185,7 +192,7 @@ func (e *environment) serve(g *errgroup.Group, live, base context.Context) {
 
 func (e *environment) apiConfig() api.Config {
 	c := api.Config{
-		Store: e.store, Authority: e.authority, Verifier: e.service, Detector: e.service, Audit: e.audit, Packs: e.service, Reload: e.reload,
+		Store: e.store, Authority: e.authority, Accounts: e.accounts, Verifier: e.service, Detector: e.service, Audit: e.audit, Packs: e.service, Reload: e.reload,
 		Version: version(), Status: e.status, Log: e.log,
 		Metrics: e.registerer(), Gather: prometheus.Gatherers{e.box.metrics, e.metrics},
 		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now, Limits: e.callLimits(), Backup: e.backup, Storage: e.keeper, Cameras: e.cameras,

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ type settings struct {
 	copies     int
 	uploadLife time.Duration
 	limits     api.Limits
+	smtp       relaySettings
 	drain      time.Duration
 	logLevel   slog.Level
 }
@@ -45,6 +47,9 @@ type place struct {
 	url    string
 	tls    string
 	camera string
+
+	registration string
+	factor       string
 }
 
 // of returns the settings of an environment.
@@ -67,6 +72,11 @@ func (s *settings) flags() *flag.FlagSet {
 	fs.StringVar(&s.production.url, "production-url", "", "`URL` under which clients reach production, for upload links; empty: as each client called it")
 	fs.StringVar(&s.production.tls, "production-tls", "own", "certificate of production: own, files:CERT,KEY, or acme:NAME[,NAME]")
 	fs.StringVar(&s.production.camera, "production-camera", "auto:", "camera `URL` of production; there are no demo people in it")
+	fs.StringVar(&s.sandbox.registration, "registration", "closed", "who may register a merchant in the sandbox: closed, invite or open")
+	fs.StringVar(&s.production.registration, "production-registration", "closed", "who may register a merchant in production: closed, invite or open")
+	fs.StringVar(&s.sandbox.factor, "second-factor", "optional", "whether owners and administrators of the sandbox need a second factor: optional or required")
+	fs.StringVar(&s.production.factor, "production-second-factor", "required", "whether owners and administrators of production need a second factor: optional or required")
+	s.smtp.flags(fs)
 	fs.StringVar(&s.acme.Directory, "acme-directory", "", "`URL` of the ACME authority; empty: Let's Encrypt")
 	fs.StringVar(&s.acme.Email, "acme-email", "", "`address` that the ACME authority may write to")
 	fs.StringVar(&s.acme.CA, "acme-ca", "", "`file` (PEM) that the ACME authority is known by; empty: what the system trusts")
@@ -76,6 +86,7 @@ func (s *settings) flags() *flag.FlagSet {
 	fs.IntVar(&s.copies, "copies", 3, "how many daily copies of each store are kept in the data folder; 0: none")
 	fs.DurationVar(&s.uploadLife, "upload-life", 4800*time.Second, "how long an upload link is good for")
 	fs.Float64Var(&s.limits.Key, "rate-key", 50, "requests a `second` with one API key in the long run, twice as many at once; 0: without limit")
+	fs.Float64Var(&s.limits.Account, "rate-account", 20, "requests a `second` of one account, all its logins together; 0: without limit")
 	fs.Float64Var(&s.limits.Address, "rate-address", 100, "requests a `second` from one address; 0: without limit")
 	fs.DurationVar(&s.drain, "drain", 10*time.Second, "how long requests may go on after the signal to stop")
 	fs.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
@@ -180,8 +191,13 @@ func (s *settings) check() error {
 	if s.uploadLife < time.Second || s.uploadLife > 24*time.Hour {
 		return fmt.Errorf("check settings: upload-life: %v is not between 1s and 24h", s.uploadLife)
 	}
-	if !(s.limits.Key >= 0 && s.limits.Key < 1e6) || !(s.limits.Address >= 0 && s.limits.Address < 1e6) {
-		return errors.New("check settings: rate-key and rate-address are between 0 and 1000000")
+	for _, rate := range []float64{s.limits.Key, s.limits.Account, s.limits.Address} {
+		if !(rate >= 0 && rate < 1e6) {
+			return errors.New("check settings: rate-key, rate-account and rate-address are between 0 and 1000000")
+		}
+	}
+	if err := s.smtp.check(); err != nil {
+		return fmt.Errorf("check settings: %w", err)
 	}
 	if s.drain < 0 || s.drain > 5*time.Minute {
 		return fmt.Errorf("check settings: drain: %v is not between 0s and 5m", s.drain)
@@ -205,6 +221,12 @@ func (p *place) check(prefix string) error {
 	}
 	if prefix != "" && (p.tls == "off" || p.tls == "auto") {
 		return fmt.Errorf("check settings: %stls: production answers by TLS only (own, files:CERT,KEY, or acme:NAME)", prefix)
+	}
+	if !slices.Contains([]string{"closed", "invite", "open"}, p.registration) {
+		return fmt.Errorf("check settings: %sregistration: %q is none of closed, invite, open", prefix, p.registration)
+	}
+	if p.factor != "optional" && p.factor != "required" {
+		return fmt.Errorf("check settings: %ssecond-factor: %q is none of optional, required", prefix, p.factor)
 	}
 	if p.url == "" {
 		return nil
