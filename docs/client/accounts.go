@@ -192,3 +192,94 @@ func (c *Client) RevokeInvitation(ctx context.Context, invitationID string) erro
 func (c *Client) AcceptInvitation(ctx context.Context, token, firstname, lastname, password string) error {
 	return c.done(ctx, "acceptInvitation", call{json: map[string]string{"token": token, "firstname": firstname, "lastname": lastname, "password": password}})
 }
+
+// Factors are one's own second factors.
+type Factors struct {
+	Success           bool      `json:"success"`
+	TOTP              bool      `json:"totp"`
+	Passkeys          []Passkey `json:"passkeys"`
+	RecoveryCodesLeft int       `json:"recoveryCodesLeft"`
+	Required          bool      `json:"required"`
+}
+
+// Passkey is one of them.
+type Passkey struct {
+	PasskeyID    string    `json:"passkeyId"`
+	Name         string    `json:"name"`
+	RelyingParty string    `json:"relyingParty"` // the host that it was made for
+	CreatedAt    time.Time `json:"createdAt"`
+	LastUsedAt   time.Time `json:"lastUsedAt"`
+}
+
+// FactorAdded says that a factor counts. The codes come with the first one.
+type FactorAdded struct {
+	Success       bool     `json:"success"`
+	Message       string   `json:"message"`
+	Passkey       *Passkey `json:"passkey"`
+	RecoveryCodes []string `json:"recoveryCodes"`
+}
+
+// LoginCode is the second step of a login, by a code of an authenticator app.
+func (c *Client) LoginCode(ctx context.Context, ticket, code string) (Login, error) {
+	return get[Login](ctx, c, "loginFactor", call{json: map[string]string{"ticket": ticket, "code": code}})
+}
+
+// LoginRecovery is the second step of a login, by a recovery code.
+func (c *Client) LoginRecovery(ctx context.Context, ticket, code string) (Login, error) {
+	return get[Login](ctx, c, "loginFactor", call{json: map[string]string{"ticket": ticket, "recoveryCode": code}})
+}
+
+// LoginPasskey is the second step of a login, by what a browser has signed of
+// PasskeyChallenge.
+func (c *Client) LoginPasskey(ctx context.Context, ticket string, passkey json.RawMessage) (Login, error) {
+	return get[Login](ctx, c, "loginFactor", call{json: map[string]any{"ticket": ticket, "passkey": passkey}})
+}
+
+// PasskeyChallenge returns what a browser hands to navigator.credentials.get.
+func (c *Client) PasskeyChallenge(ctx context.Context, ticket string) (options json.RawMessage, err error) {
+	out, err := get[struct{ Options json.RawMessage }](ctx, c, "loginPasskey", call{json: map[string]string{"ticket": ticket}})
+	return out.Options, err
+}
+
+// Factors says which second factors one has.
+func (c *Client) Factors(ctx context.Context) (Factors, error) {
+	return get[Factors](ctx, c, "listFactors", call{})
+}
+
+// SetupTOTP returns the secret of a new authenticator app, as it is typed and as a URL
+// for a QR code.
+func (c *Client) SetupTOTP(ctx context.Context, password string) (secret, url string, err error) {
+	out, err := get[struct{ Secret, OtpauthURL string }](ctx, c, "setupTotp", call{json: map[string]string{"password": password}})
+	return out.Secret, out.OtpauthURL, err
+}
+
+// ConfirmTOTP makes it count.
+func (c *Client) ConfirmTOTP(ctx context.Context, code string) (FactorAdded, error) {
+	return get[FactorAdded](ctx, c, "confirmTotp", call{json: map[string]string{"code": code}})
+}
+
+// PasskeyOptions returns what a browser hands to navigator.credentials.create, and the
+// ticket for AddPasskey.
+func (c *Client) PasskeyOptions(ctx context.Context, password string) (options json.RawMessage, ticket string, err error) {
+	out, err := get[struct {
+		Options json.RawMessage
+		Ticket  string
+	}](ctx, c, "passkeyOptions", call{json: map[string]string{"password": password}})
+	return out.Options, out.Ticket, err
+}
+
+// AddPasskey makes a passkey count.
+func (c *Client) AddPasskey(ctx context.Context, ticket, name string, credential json.RawMessage) (FactorAdded, error) {
+	return get[FactorAdded](ctx, c, "addPasskey", call{json: map[string]any{"ticket": ticket, "name": name, "credential": credential}})
+}
+
+// NewRecoveryCodes returns ten in the place of those there were.
+func (c *Client) NewRecoveryCodes(ctx context.Context, password string) ([]string, error) {
+	out, err := get[struct{ RecoveryCodes []string }](ctx, c, "newRecoveryCodes", call{json: map[string]string{"password": password}})
+	return out.RecoveryCodes, err
+}
+
+// RemoveFactor takes one away: "totp", or a passkey by its id.
+func (c *Client) RemoveFactor(ctx context.Context, password, factor string) error {
+	return c.done(ctx, "removeFactor", call{json: map[string]string{"password": password, "factor": factor}})
+}

@@ -132,7 +132,7 @@ func read(t *testing.T, name string) string {
 func TestTypesAreThoseOfTheContract(t *testing.T) {
 	c := readContract(t)
 	for _, v := range []any{
-		AccessToken{}, Account{}, Login{}, FactorDue{}, Invitation{}, KeyRequest{}, NewKey{}, KeyList{}, Key{}, UserFields{}, User{}, Upload{}, UploadedImage{}, Match{}, Detection{}, Scan{}, Face{}, BoundingBox{},
+		AccessToken{}, Account{}, Login{}, FactorDue{}, Factors{}, Passkey{}, FactorAdded{}, Invitation{}, KeyRequest{}, NewKey{}, KeyList{}, Key{}, UserFields{}, User{}, Upload{}, UploadedImage{}, Match{}, Detection{}, Scan{}, Face{}, BoundingBox{},
 		NewSession{}, Frame{}, LivenessMatch{}, LivenessCheck{}, Session{}, VerificationPage{}, Verification{}, Identification{},
 	} {
 		typ := reflect.TypeOf(v)

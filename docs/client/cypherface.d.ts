@@ -52,6 +52,29 @@ export interface FactorDue {
   expiresIn: number;
 }
 
+export interface Passkey {
+  passkeyId: string;
+  name: string;
+  relyingParty: string;
+  createdAt: string;
+  lastUsedAt?: string;
+}
+
+export interface Factors {
+  success: true;
+  totp: boolean;
+  passkeys: Passkey[];
+  recoveryCodesLeft: number;
+  required: boolean;
+}
+
+export interface FactorAdded {
+  success: true;
+  message: string;
+  passkey?: Passkey;
+  recoveryCodes?: string[];
+}
+
 export interface Invitation {
   invitationId: string;
   email: string;
@@ -457,6 +480,15 @@ export declare class CypherFace {
   accessToken(merchantId: string, apiKey: string): Promise<AccessToken>;
   refreshToken(refreshToken?: string): Promise<AccessToken>;
   login(email: string, password: string): Promise<Login | FactorDue>;
+  loginFactor(ticket: string, proof: { code: string } | { recoveryCode: string } | { passkey: object }): Promise<Login>;
+  loginPasskey(ticket: string): Promise<{ success: true; options: { publicKey: object } }>;
+  listFactors(): Promise<Factors>;
+  setupTotp(password: string): Promise<Done & { secret: string; otpauthUrl: string }>;
+  confirmTotp(code: string): Promise<FactorAdded>;
+  passkeyOptions(password: string): Promise<{ success: true; options: { publicKey: object }; ticket: string }>;
+  addPasskey(ticket: string, name: string, credential: object): Promise<FactorAdded>;
+  newRecoveryCodes(password: string): Promise<Done & { recoveryCodes: string[] }>;
+  removeFactor(password: string, factor: string): Promise<Done>;
   logout(): Promise<Done>;
   registerMerchant(fields: Registration): Promise<Done & { merchant: { merchantId: string; businessName: string; email: string }; emailVerification: { sent: boolean; expiresIn: number } }>;
   inviteMerchant(): Promise<Done & { inviteCode: string; expiresAt: string }>;

@@ -14,6 +14,15 @@ export const OPERATIONS = Object.freeze({
   accessToken: ["POST", "/access-token"],
   refreshToken: ["POST", "/refresh-token"],
   login: ["POST", "/login"],
+  loginFactor: ["POST", "/login/factor"],
+  loginPasskey: ["POST", "/login/passkey"],
+  listFactors: ["GET", "/factors"],
+  setupTotp: ["POST", "/factors/totp"],
+  confirmTotp: ["POST", "/factors/totp/confirm"],
+  passkeyOptions: ["POST", "/factors/passkeys/options"],
+  addPasskey: ["POST", "/factors/passkeys"],
+  newRecoveryCodes: ["POST", "/factors/recovery-codes"],
+  removeFactor: ["POST", "/factors/remove"],
   logout: ["POST", "/logout"],
   registerMerchant: ["POST", "/merchant/register"],
   inviteMerchant: ["POST", "/merchant/invite"],
@@ -119,6 +128,16 @@ export class CypherFace {
 
   /** Tokens, or with mfaRequired a ticket for the second step. */
   login(email, password) { return this.call("login", { json: { email, password } }); }
+  /** The second step: { code }, { recoveryCode } or { passkey }. */
+  loginFactor(ticket, proof) { return this.call("loginFactor", { json: { ticket, ...proof } }); }
+  loginPasskey(ticket) { return this.call("loginPasskey", { json: { ticket } }); }
+  listFactors() { return this.call("listFactors"); }
+  setupTotp(password) { return this.call("setupTotp", { json: { password } }); }
+  confirmTotp(code) { return this.call("confirmTotp", { json: { code } }); }
+  passkeyOptions(password) { return this.call("passkeyOptions", { json: { password } }); }
+  addPasskey(ticket, name, credential) { return this.call("addPasskey", { json: { ticket, name, credential } }); }
+  newRecoveryCodes(password) { return this.call("newRecoveryCodes", { json: { password } }); }
+  removeFactor(password, factor) { return this.call("removeFactor", { json: { password, factor } }); }
   logout() { return this.call("logout"); }
   registerMerchant(fields) { return this.call("registerMerchant", { json: fields }); }
   inviteMerchant() { return this.call("inviteMerchant"); }

@@ -44,6 +44,8 @@ func (o *objects) request(op [2]string) (path string, sent any) {
 		"/match-liveness-face": `{"userId":"` + o.user + `","sessionId":"` + o.session + `"}`, "/check-liveness": body(o.session),
 		"/face/detect": `{"imageKey":"` + o.image + `"}`, "/identify": form("image", jpegOf(red)),
 		"/accounts/{accountId}": `{"status":"suspended"}`, "/accounts/invitations": `{"email":"b@example.org","role":"auditor"}`,
+		"/factors/totp": `{"password":"x"}`, "/factors/totp/confirm": `{"code":"1"}`, "/factors/passkeys/options": `{"password":"x"}`,
+		"/factors/passkeys": `{"ticket":"x","credential":{}}`, "/factors/recovery-codes": `{"password":"x"}`, "/factors/remove": `{"password":"x","factor":"totp"}`,
 		"/merchant/me": `{"phone":"1"}`, "/password/change": `{"currentPassword":"x","newPassword":"y"}`,
 		"/capture": `{"purpose":"match","userId":"` + o.user + `"}`,
 	}

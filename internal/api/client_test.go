@@ -136,6 +136,71 @@ func TestTheGoClient(t *testing.T) {
 	if len(keys) != 4 || keys[2].Status != "revoked" {
 		t.Errorf("keys %+v", keys)
 	}
+	b.goClientAccounts(t, owner)
+}
+
+// goClientAccounts goes through what is about accounts.
+func (b *box) goClientAccounts(t *testing.T, owner *client.Client) {
+	t.Helper()
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, token, err := owner.Invite(ctx, "grace@example.org", "operator", true)
+	must(err)
+	other, _, err := owner.Invite(ctx, "bea@example.org", "auditor", false)
+	must(err)
+	must(owner.RevokeInvitation(ctx, other.InvitationID))
+	c := client.New(b.url, "")
+	must(c.AcceptInvitation(ctx, token, "Grace", "Hopper", password))
+	in, due, err := c.Login(ctx, "grace@example.org", password)
+	must(err)
+	c.Credential = in.Token
+	secret, _, err := c.SetupTOTP(ctx, password)
+	must(err)
+	added, err := c.ConfirmTOTP(ctx, b.totp(secret))
+	must(err)
+	me, err := c.ChangeMe(ctx, map[string]string{"phone": "70"})
+	must(err)
+	if due != nil || len(added.RecoveryCodes) != 10 || me.Phone != "70" || !me.SecondFactor {
+		t.Errorf("%+v, %+v, %+v", due, added, me)
+	}
+	_, due, err = c.Login(ctx, "Grace@example.org", password)
+	must(err)
+	if due == nil {
+		t.Fatal("no second step")
+	}
+	in, err = c.LoginRecovery(ctx, due.Ticket, added.RecoveryCodes[0])
+	must(err)
+	again, err := c.RefreshLogin(ctx, in.RefreshToken)
+	must(err)
+	c.Credential = again.Token
+	must(c.ChangePassword(ctx, password, another))
+	f, err := c.Factors(ctx)
+	must(err)
+	if !f.TOTP || f.RecoveryCodesLeft != 9 {
+		t.Errorf("%+v", f)
+	}
+	must(c.RemoveFactor(ctx, another, "totp"))
+	must(c.Logout(ctx))
+	if _, err := c.Me(ctx); err == nil {
+		t.Error("signed out, and still in")
+	}
+	all, err := owner.Accounts(ctx)
+	must(err)
+	changed, err := owner.ChangeAccount(ctx, in.User.AccountID, "auditor", "")
+	must(err)
+	if len(all) != 1 || changed.Role != "auditor" {
+		t.Errorf("%+v, %+v", all, changed)
+	}
+	must(owner.RemoveAccount(ctx, in.User.AccountID))
+	var e *client.Error
+	if err := c.VerifyEmail(ctx, "x@example.org", "123456"); !errors.As(err, &e) || e.Status != 422 {
+		t.Errorf("got %v", err)
+	}
 }
 
 // The JavaScript client goes the same way, in Node.
@@ -171,7 +236,8 @@ func TestTheJavaScriptClient(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "client.mjs"), script, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(node, "client.mjs", b.url, string(b.merchant), b.apiKey, b.login())
+	b.person("ada@login.example", store.RoleOwner)
+	cmd := exec.Command(node, "client.mjs", b.url, string(b.merchant), b.apiKey, b.login(), "ada@login.example", password)
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "all is well") {
 		t.Errorf("%v\n%s", err, out)

@@ -34,7 +34,7 @@ const maxEnrolForm = verify.MaxImages
 //	POST /control/models/reload     has the box go over to the pack that is chosen now
 //	POST /control/models/finish     ends a change of the pack without the people who hold it up
 //
-// and what auditOperations lists.
+// and what accountOperations and auditOperations list.
 //
 // Where there are several merchants, the header merchantId says for which. The
 // listener must admit nobody but the box's own user; see Peer.
@@ -47,6 +47,7 @@ func (a *API) Control() *web.Server {
 		operation{"POST", "/control/backup", "", (*API).backup}) // who reaches the socket may: it is the box's own user
 	ops = append(ops, packOperations()...)
 	ops = append(ops, auditOperations()...)
+	ops = append(ops, accountOperations()...)
 	return a.server(ops, func(_ http.ResponseWriter, r *http.Request) (auth.Principal, error) {
 		m, err := a.onlyMerchant(r)
 		uid, _ := r.Context().Value(peerKey{}).(uint32)

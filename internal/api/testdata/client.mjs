@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { CypherFace, CypherFaceError, OPERATIONS } from "./cypherface.mjs";
 
-const [url, merchantId, apiKey, login] = process.argv.slice(2);
+const [url, merchantId, apiKey, login, email, password] = process.argv.slice(2);
 const picture = (name) => new Blob([readFileSync(name)], { type: "image/jpeg" });
 
 // Every request is seen, so that none of the operations is left out.
@@ -56,6 +56,44 @@ const owner = client(login);
 const key = await owner.createApiKey({ name: "kiosk", scopes: ["match"] });
 await owner.revokeApiKey(key.keyId);
 assert.equal((await owner.listApiKeys()).keys.find((k) => k.keyId === key.keyId).status, "revoked");
+
+// Accounts: somebody is invited, signs in, and changes what is his.
+const { token } = await owner.inviteMember({ email: "grace@example.org", role: "operator", show: true });
+const asked1 = await owner.inviteMember({ email: "bea@example.org", role: "auditor" });
+assert.equal((await owner.listInvitations()).invitations.length, 2);
+await owner.revokeInvitation(asked1.invitation.invitationId);
+await box.acceptInvitation({ token, firstname: "Grace", lastname: "Hopper", password });
+const grace = client("");
+const signedIn = await grace.login("grace@example.org", password);
+grace.credential = signedIn.token;
+assert.equal((await grace.changeMe({ phone: "70" })).user.phone, "70");
+assert.equal((await grace.showMe()).user.role, "operator");
+grace.credential = (await client("").refreshToken(signedIn.refreshToken)).token;
+await grace.changePassword(password, password + " 2");
+assert.equal((await grace.listFactors()).totp, false);
+assert.equal((await grace.setupTotp(password + " 2")).secret.length, 32);
+await assert.rejects(grace.confirmTotp("x"), { status: 422 });
+await assert.rejects(grace.passkeyOptions(password), { status: 422 }); // the box has no URL
+await assert.rejects(grace.addPasskey("x", "stick", {}), { status: 422 });
+await assert.rejects(grace.newRecoveryCodes(password + " 2"), { status: 409 });
+await assert.rejects(grace.removeFactor(password + " 2", "x"), { status: 409 });
+const { accountId } = signedIn.user;
+assert.equal((await owner.listAccounts()).accounts.length, 2);
+assert.equal((await owner.showAccount(accountId)).account.phone, "70");
+await owner.changeAccount(accountId, { role: "auditor" });
+await assert.rejects(grace.logout(), { status: 401 }); // that ended it
+grace.credential = (await grace.login(email, password)).token;
+await grace.logout();
+await owner.removeAccount(accountId);
+assert.equal((await owner.inviteMerchant()).inviteCode.length, 43);
+await assert.rejects(box.registerMerchant({ businessName: "B", firstname: "A", lastname: "L", email: "x@example.org", password }), { status: 403 });
+await box.resendEmail("x@example.org");
+await box.forgotPassword("x@example.org");
+const none = client("");
+await assert.rejects(none.verifyEmail("x@example.org", "123456"), { status: 422 });
+await assert.rejects(none.resetPassword("x", password), { status: 422 });
+await assert.rejects(none.loginFactor("x", { code: "123456" }), { status: 401 });
+await assert.rejects(none.loginPasskey("x"), { status: 422 });
 
 assert.deepEqual(Object.keys(OPERATIONS).filter((id) => !asked.has(id)), []);
 console.log("all is well");
