@@ -9,6 +9,7 @@ import (
 
 	"github.com/cypherface/edge/internal/account"
 	"github.com/cypherface/edge/internal/auth"
+	"github.com/cypherface/edge/internal/mail"
 	"github.com/cypherface/edge/internal/web"
 	"github.com/cypherface/edge/store"
 )
@@ -191,9 +192,13 @@ func (a *API) mailTest(c *call) error {
 	}
 	start := time.Now()
 	err := a.Accounts.TestMail(c.ctx(), in.To)
-	if errors.Is(err, account.ErrRelay) {
+	var answer *mail.Answer
+	switch {
+	case errors.As(err, &answer):
+		return web.Fail(http.StatusPaymentRequired, "the mail relay did not take the mail: %s", answer.Text).Because(err)
+	case errors.Is(err, account.ErrRelay):
 		return web.Fail(http.StatusPaymentRequired, "%v", err).Because(err)
-	} else if err != nil {
+	case err != nil:
 		return c.accountProblem(err)
 	}
 	return c.reply(http.StatusOK, struct {

@@ -10,6 +10,7 @@
 package mail
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -156,14 +157,37 @@ func (r *Relay) Send(ctx context.Context, m Message) error {
 		return fmt.Errorf("%w: %w", ErrRelay, err)
 	}
 	err = client.DialAndSendWithContext(ctx, msg)
-	var refused *gomail.SendError
+	var said *gomail.SendError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &refused) && !refused.IsTemp() && (refused.Reason == gomail.ErrSMTPRcptTo || refused.Reason == gomail.ErrSMTPData || refused.Reason == gomail.ErrSMTPDataClose):
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+	case !errors.As(err, &said):
+		return fmt.Errorf("%w: %w", ErrRelay, err)
 	}
-	return fmt.Errorf("%w: %w", ErrRelay, err)
+	answer := &Answer{Step: steps[said.Reason], Code: said.ErrorCode(), Enhanced: said.EnhancedStatusCode(), Text: said.Error()}
+	if !said.IsTemp() && (said.Reason == gomail.ErrSMTPRcptTo || said.Reason == gomail.ErrSMTPData || said.Reason == gomail.ErrSMTPDataClose) {
+		return fmt.Errorf("%w: %w", ErrRefused, answer)
+	}
+	return fmt.Errorf("%w: %w", ErrRelay, answer)
+}
+
+// An Answer is what a relay said. As an error it is safe to log; Text is in the
+// relay's own words, which may tell the address.
+type Answer struct {
+	Step     string // of the exchange
+	Code     int    // RFC 5321; 0: the link broke
+	Enhanced string // RFC 3463, as 5.1.1; empty: none
+	Text     string
+}
+
+func (a *Answer) Error() string {
+	return strings.TrimSpace(fmt.Sprintf("%s: %d %s", cmp.Or(a.Step, "sending"), a.Code, a.Enhanced))
+}
+
+// steps are those at which an answer can be a refusal.
+var steps = map[gomail.SendErrReason]string{
+	gomail.ErrSMTPMailFrom: "MAIL FROM", gomail.ErrSMTPRcptTo: "RCPT TO", gomail.ErrSMTPData: "DATA", gomail.ErrSMTPDataClose: "end of DATA",
+	gomail.ErrConnCheck: "connection", gomail.ErrSMTPReset: "RSET", gomail.ErrWriteContent: "text",
 }
 
 // client makes what speaks to the relay, once.

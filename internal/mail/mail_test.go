@@ -77,8 +77,13 @@ func TestWhatARelayRefuses(t *testing.T) {
 	}
 	m := mail.Message{To: "ada@example.org", Subject: "x", Text: "x"}
 	relay.Refuse(mailtest.Refusal)
-	if err := r.Send(t.Context(), m); !errors.Is(err, mail.ErrRefused) || !errors.Is(err, mail.ErrRelay) {
-		t.Errorf("for good: %v", err)
+	err = r.Send(t.Context(), m)
+	var answer *mail.Answer
+	if !errors.Is(err, mail.ErrRefused) || !errors.Is(err, mail.ErrRelay) || !errors.As(err, &answer) || answer.Code != 550 || answer.Enhanced != "5.1.1" {
+		t.Fatalf("for good: %v", err)
+	}
+	if strings.Contains(err.Error(), "ada") || !strings.Contains(err.Error(), "RCPT TO: 550 5.1.1") || !strings.Contains(answer.Text, "nobody here") {
+		t.Errorf("it says %v, and %s", err, answer.Text)
 	}
 	relay.Refuse(mailtest.Later)
 	if err := r.Send(t.Context(), m); errors.Is(err, mail.ErrRefused) || !errors.Is(err, mail.ErrRelay) {
