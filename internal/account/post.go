@@ -67,14 +67,14 @@ func (s *Accounts) poke() {
 	}
 }
 
-// Run sends the letters that wait until ctx ends, those too that waited when the
-// box stopped.
+// Run sends the letters that wait until ctx ends. At its beginning it tries all that
+// waited when the box stopped, due or not: perhaps it was stopped to set the relay.
 func (s *Accounts) Run(ctx context.Context) error {
 	tick := time.NewTicker(postTick)
 	defer tick.Stop()
-	for {
+	for due := s.now().Add(letterLongest); ; due = s.now() {
 		if s.Relay != nil {
-			s.sendDue(ctx)
+			s.sendDue(ctx, due)
 		}
 		select {
 		case <-ctx.Done():
@@ -85,11 +85,11 @@ func (s *Accounts) Run(ctx context.Context) error {
 	}
 }
 
-// sendDue sends what is due, each letter once.
-func (s *Accounts) sendDue(ctx context.Context) {
+// sendDue sends what is due by then, each letter once.
+func (s *Accounts) sendDue(ctx context.Context, then time.Time) {
 	var due []store.Letter
 	err := s.store.View(ctx, func(tx *store.Tx) error {
-		page, err := store.List(tx, store.LettersByTurn, store.Query[store.Letter]{To: store.Moment(s.now().Add(1))})
+		page, err := store.List(tx, store.LettersByTurn, store.Query[store.Letter]{To: store.Moment(then.Add(1))})
 		due = page.Items
 		return err
 	})

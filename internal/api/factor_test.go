@@ -378,38 +378,3 @@ func TestPasskeys(t *testing.T) {
 		t.Error("a factor is asked for")
 	}
 }
-
-// FuzzPasskey feeds the second step with what browsers never send.
-func FuzzPasskey(f *testing.F) {
-	b := newBox(f, store.Sandbox)
-	ada := b.person("ada@example.org", store.RoleOwner)
-	b.update(func(tx *store.Tx) error {
-		a, err := store.Get[store.Account](tx, ada.ID)
-		if err != nil {
-			return err
-		}
-		a.Passkeys = []store.Passkey{{ID: []byte("stick"), PublicKey: []byte{0xa0}, RelyingParty: "box.example"}}
-		return store.Put(tx, &a)
-	})
-	accounts := account.New(account.Config{Store: b.store, Authority: b.auth, BaseURL: "https://box.example", Clock: func() time.Time { return b.now }})
-	for _, s := range []string{`{}`, `{"id":"c3RpY2s","rawId":"c3RpY2s","type":"public-key","response":{"clientDataJSON":"e30","authenticatorData":"AA","signature":"AA"}}`, `[`, `{"response":{"authenticatorData":"` + strings.Repeat("A", 200) + `"}}`} {
-		f.Add([]byte(s))
-	}
-	in, err := accounts.Login(f.Context(), account.Attempt{Email: "ada@example.org", Password: password})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		if _, err := accounts.AskPasskey(t.Context(), account.Caller{}, in.Ticket); err != nil {
-			if in, err = accounts.Login(t.Context(), account.Attempt{Email: "ada@example.org", Password: password}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := accounts.Second(t.Context(), account.Proof{Ticket: in.Ticket, Passkey: raw}); err == nil {
-			t.Error("let in")
-		}
-		if _, err := accounts.Unlock(t.Context(), setup); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
