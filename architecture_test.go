@@ -23,7 +23,7 @@ var floors = [][]string{
 	{"internal/picture", "engine/scan", "models/convert", "internal/faultfs", "internal/mail", "internal/mail/mailtest", "docs/client"},
 	{"engine", "camera", "store", "models", "sync/wire", "internal/web", "internal/synthface"},
 	{"store/*", "engine/tflite", "camera/*", "internal/audit", "internal/auth"},
-	{"internal/verify", "internal/accuracy", "internal/account", "internal/door", "internal/events", "internal/upkeep", "store/backup", "sync/uplink"},
+	{"internal/verify", "internal/accuracy", "internal/account", "internal/door", "internal/events", "internal/upkeep", "internal/rights", "store/backup", "sync/uplink"},
 	{"internal/api", "sync/hub"},
 	{"cmd/*", "sync/simtest"},
 }

@@ -79,13 +79,19 @@ var kinds = map[Kind]func() value{
 
 	KindMigration: func() value { return &Migration{} },
 
-	KindLink:    func() value { return &Link{} },
-	KindPending: func() value { return &Pending{} },
-	KindBox:     func() value { return &Box{} },
-	KindForeign: func() value { return &Foreign{} },
-	KindCode:    func() value { return &Code{} },
-	KindLock:    func() value { return &Lock{} },
-	KindLetter:  func() value { return &Letter{} },
+	KindLink:        func() value { return &Link{} },
+	KindPending:     func() value { return &Pending{} },
+	KindBox:         func() value { return &Box{} },
+	KindForeign:     func() value { return &Foreign{} },
+	KindCode:        func() value { return &Code{} },
+	KindLock:        func() value { return &Lock{} },
+	KindLetter:      func() value { return &Letter{} },
+	KindConsentText: func() value { return &ConsentText{} },
+	KindConsent:     func() value { return &Consent{} },
+	KindSighting:    func() value { return &Sighting{} },
+	KindCredential:  func() value { return &Credential{} },
+	KindCandidate:   func() value { return &Candidate{} },
+	KindFormer:      func() value { return &Former{} },
 }
 
 // Check reads everything in a store: each value is opened and decoded, each record

@@ -21,6 +21,8 @@ var everyKind = []func() any{
 	func() any { return new(Link) }, func() any { return new(Pending) }, func() any { return new(Box) }, func() any { return new(Foreign) },
 	func() any { return new(Event) }, func() any { return new(Period) }, func() any { return new(Retired) },
 	func() any { return new(Code) }, func() any { return new(Lock) }, func() any { return new(Letter) },
+	func() any { return new(ConsentText) }, func() any { return new(Consent) }, func() any { return new(Sighting) },
+	func() any { return new(Credential) }, func() any { return new(Candidate) }, func() any { return new(Former) },
 }
 
 // FuzzDecode feeds stored bytes to every decoder: each says damaged, or reads a

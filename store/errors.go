@@ -28,6 +28,8 @@ var (
 	ErrSealed   = errors.New("store is sealed")              // and was to be opened without its keyring
 	ErrUnsealed = errors.New("store is not sealed")          // for backends: to be copied with Reseal
 
+	ErrNoConsent = errors.New("the person does not agree") // to being recognised, see MayEnrol
+
 	// ErrErased says that a person was erased: nothing about him can be read or
 	// put any more. It matches ErrNotFound.
 	ErrErased = fmt.Errorf("%w: the person was erased", ErrNotFound)

@@ -7,16 +7,23 @@ type EventKind string
 
 const (
 	EventChange    EventKind = "change"    // a record was put or deleted; made by Put and Delete
-	EventErasure   EventKind = "erasure"   // everything about a person was erased; made by Erase
+	EventErasure   EventKind = "erasure"   // everything about a person was erased, Counters says how much; made by Erase
 	EventDecision  EventKind = "decision"  // somebody was verified or identified, or was not
 	EventEncounter EventKind = "encounter" // somebody was seen and left without a decision
 	EventEnrolment EventKind = "enrolment" // an enrolment succeeded or failed
 	EventLiveness  EventKind = "liveness"  // a session came to its end
+	EventConsent   EventKind = "consent"   // somebody agreed to be recognised, or took it back
 	EventDoor      EventKind = "door"      // a door was told to open, opened, was forced
 	EventAccess    EventKind = "access"    // a token was issued, a login refused, a stream watched
 	EventSystem    EventKind = "system"    // start, stop, faults of camera and store
 	EventGap       EventKind = "gap"       // events that could not be kept; Counters says how many
 	EventConflict  EventKind = "conflict"  // fields of a record that a box changed too late; the personal part has what they were to be
+)
+
+// Actions of consent events, and of erasures that came of them.
+const (
+	ActionGiven     = "given"
+	ActionWithdrawn = "withdrawn"
 )
 
 // Outcome is how something ended.

@@ -37,7 +37,8 @@ type (
 // ObjectID holds the ids of object id form: 24 lower-case hex digits, 4 bytes of
 // seconds since 1970 and 8 random bytes, so that ids sort roughly by age.
 type ObjectID interface {
-	MerchantID | AccountID | SiteID | DoorID | PersonID | GrantID | CropID | ReviewID | CodeID | LetterID
+	MerchantID | AccountID | SiteID | DoorID | PersonID | GrantID | CropID | ReviewID | CodeID | LetterID |
+		ConsentID | ConsentTextID | CredentialID
 }
 
 // UUID holds the ids that are random UUIDs (version 4, RFC 9562).

@@ -134,6 +134,16 @@ func OpenPersonal(s Sealer, e *Envelope) ([]byte, error) {
 	return plain, nil
 }
 
+// PersonalPart returns the personal part of an event as JSON, without its nonce.
+// The errors are those of Personal.
+func PersonalPart(s Sealer, e *Envelope) (json.RawMessage, error) {
+	plain, err := OpenPersonal(s, e)
+	if err != nil {
+		return nil, err
+	}
+	return plain[nonceLen:], nil
+}
+
 // Head returns the number of the last event of the journal, 0 before the first.
 func Head(tx *Tx) (uint64, error) {
 	t, err := tx.journal()

@@ -44,6 +44,11 @@ type MerchantPolicy struct {
 	PassiveLiveness bool `json:"passiveLiveness,omitempty"`
 	// RefuseDuplicates makes the enrolment of a known face a conflict.
 	RefuseDuplicates bool `json:"refuseDuplicates,omitempty"`
+	// RequireConsent enrols only those who agreed, see ConsentRequired; nil: as
+	// the environment has it.
+	RequireConsent *bool `json:"requireConsent,omitempty"`
+	// Retention is how long what is kept.
+	Retention Retention `json:"retention,omitzero"`
 }
 
 func (m *Merchant) key() MerchantID { return m.ID }

@@ -168,41 +168,4 @@ func (i *Image) spec() spec {
 func (i *Image) blob() []byte           { return i.Data }
 func (i *Image) setBlob(b []byte) error { i.Data = b; return nil }
 
-// ReviewKind is why an operator should look.
-type ReviewKind string
-
-const (
-	ReviewDuplicate ReviewKind = "duplicate"  // one face, two people
-	ReviewLookAlike ReviewKind = "look_alike" // two people whom the network confuses
-	ReviewConflict  ReviewKind = "conflict"   // two boxes changed the same thing
-)
-
-// Review is something that an operator has to settle.
-type Review struct {
-	Meta
-	ID       ReviewID   `json:"id"`
-	Merchant MerchantID `json:"merchant"`
-	Reason   ReviewKind `json:"reason"`
-	Persons  []PersonID `json:"persons"`
-	Score    float64    `json:"score,omitempty"` // similarity, 0..100
-	Settled  time.Time  `json:"settled,omitzero"`
-	By       Actor      `json:"by,omitzero"` // who settled it
-}
-
-func (r *Review) key() ReviewID { return r.ID }
-func (r *Review) kind() Kind    { return KindReview }
-func (r *Review) spec() spec {
-	state := "open"
-	if !r.Settled.IsZero() {
-		state = "settled"
-	}
-	s := spec{merchant: r.Merchant, owned: true, entries: []entry{
-		ReviewsByMerchant.entry(Plain(r.Merchant), Plain(state), Moment(r.Created)),
-	}}
-	for _, p := range r.Persons {
-		s.entries = append(s.entries, ReviewsByPerson.entry(Plain(p)))
-	}
-	return s
-}
-
 var errVector = errors.New("vector is not a whole number of float32")

@@ -11,7 +11,7 @@ type spec struct {
 	owned    bool       // must belong to one
 	person   PersonID   // whom it tells about, if anybody
 	entries  []entry    // its lines in the indexes
-	silent   bool       // its changes are no events, as it is about the journal itself
+	silent   bool       // its changes are no events, as it is about the journal itself or sums it up
 }
 
 // value is the part of a record that needs no type parameters.

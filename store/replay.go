@@ -132,7 +132,7 @@ func (l *Layout) noteReplay(kv KV, people []PersonID, forgotten []PersonTag) err
 		return err
 	}
 	for _, p := range people {
-		if err := eraseAll(tx, ReviewsByPerson, Plain(p)); err != nil {
+		if _, err := eraseAll(tx, ReviewsByPerson, Plain(p)); err != nil {
 			return err
 		}
 		if err := tx.noteErasure(Event{Kind: EventErasure, Person: p, Action: "replay", Outcome: OutcomeDone}); err != nil {

@@ -175,15 +175,8 @@ func (tx *Tx) applyDelete(k Kind, id string, p *Pending) error {
 		}
 	}
 	if k == KindPerson { // what the box alone has of him
-		for _, erase := range []func() error{
-			func() error { return eraseAll(tx, ImagesByPerson, Plain(id)) },
-			func() error { return eraseAll(tx, TicketsByPerson, Plain(id)) },
-			func() error { return eraseAll(tx, SessionsByPerson, Plain(id)) },
-			func() error { return eraseAll(tx, ReviewsByPerson, Plain(id)) },
-		} {
-			if err := erase(); err != nil {
-				return err
-			}
+		if _, err := eraseRecords(tx, PersonID(id), ownRecords()); err != nil {
+			return err
 		}
 	}
 	return tx.remove(id, rec)

@@ -25,13 +25,19 @@ const (
 
 	KindMigration Kind = "migration"
 
-	KindLink    Kind = "link"
-	KindPending Kind = "pending"
-	KindBox     Kind = "box"
-	KindForeign Kind = "foreign"
-	KindCode    Kind = "code"
-	KindLock    Kind = "lock"
-	KindLetter  Kind = "letter"
+	KindLink        Kind = "link"
+	KindPending     Kind = "pending"
+	KindBox         Kind = "box"
+	KindForeign     Kind = "foreign"
+	KindCode        Kind = "code"
+	KindLock        Kind = "lock"
+	KindLetter      Kind = "letter"
+	KindConsentText Kind = "consent-text"
+	KindConsent     Kind = "consent"
+	KindSighting    Kind = "sighting"
+	KindCredential  Kind = "credential"
+	KindCandidate   Kind = "candidate"
+	KindFormer      Kind = "former"
 )
 
 // The indexes, with the terms that a Query may give: each comment names them in
@@ -78,4 +84,15 @@ var (
 	ForeignByMerchant  = Index[Foreign]{name: "foreign-merchant"}                     // merchant, kind, time
 	ForeignByPerson    = Index[Foreign]{name: "foreign-person"}                       // person, time
 	Periods            = Index[Period]{name: "periods"}                               // Number(epoch), Number(from)
+
+	ConsentTextsByMerchant = Index[ConsentText]{name: "consent-texts-merchant"}                  // merchant, created
+	ConsentTextByVersion   = Index[ConsentText]{name: "consent-text-version", unique: "version"} // merchant, version, language
+	ConsentsByPerson       = Index[Consent]{name: "consents-person"}                             // person, created
+	ConsentsByText         = Index[Consent]{name: "consents-text"}                               // text, created
+	SightingsByPerson      = Index[Sighting]{name: "sightings-person"}                           // person
+	CredentialsByPerson    = Index[Credential]{name: "credentials-person"}                       // person, created
+	CredentialByHash       = Index[Credential]{name: "credential-hash", unique: "value"}         // merchant, string(Hash); not of PINs
+	CandidatesByPerson     = Index[Candidate]{name: "candidates-person"}                         // person, created
+	CandidatesByExpiry     = Index[Candidate]{name: "candidates-expiry"}                         // expires
+	FormersByPerson        = Index[Former]{name: "formers-person"}                               // person
 )

@@ -30,7 +30,8 @@
 //
 // A backend is an ordered map of bytes (KV). The package fixes what lies in it:
 //
-//	meta            schema version, environment, device id and epoch, head of the journal and its tree
+//	meta            schema version, environment, device id and epoch, head of the journal and its tree,
+//	                whether a face was ever erased apart from its person
 //	record.KIND     id → value
 //	index.NAME      terms, then id → id; in a unique index the terms alone
 //	personal        sequence number → nonce and personal part of an event

@@ -19,7 +19,7 @@ import (
 
 func auditCommand() command {
 	return command{
-		name: "audit", args: "list|export|verify|prove|checkpoint [flags] [ARGUMENT]",
+		name: "audit", args: "list|export|verify|prove|receipt|checkpoint [flags] [ARGUMENT]",
 		summary: "the log of all that happened, and proofs of it",
 		help: `The audit log is a Merkle tree (RFC 6962) whose checkpoints the box signs. Nobody
 changes, removes or reorders an event unnoticed by one who has a checkpoint: keep
@@ -33,7 +33,8 @@ one elsewhere now and then, with the key.
   cypherface audit verify                              the log of the box, against its checkpoints
   cypherface audit verify --checkpoint box.checkpoint  and against one kept elsewhere
   cypherface audit prove 4711 --out event.proof        one event, provable without the log
-  cypherface audit verify event.proof --key KEY        a proof or an export, on any machine
+  cypherface audit receipt 1-4711 --out gone.receipt   that somebody was erased
+  cypherface audit verify event.proof --key KEY        a proof, export or receipt, on any machine
 
 verify exits with status 1 where the log does not hold, and says which event is
 changed, missing, out of order, or where the log was forked.
@@ -57,7 +58,7 @@ func runAudit(ctx context.Context, t *terminal, args []string) error {
 	fs, asJSON := auditCommand().flags(t)
 	f := auditFlags{
 		boxFlags: addBoxFlags(fs, t), asJSON: asJSON,
-		out:      fs.String("out", "", "export, prove, checkpoint: `file` to write, in place of the terminal"),
+		out:      fs.String("out", "", "export, prove, receipt, checkpoint: `file` to write, in place of the terminal"),
 		from:     fs.String("from", "", "list, export: from this `time` or day (UTC) on"),
 		to:       fs.String("to", "", "list, export: before this `time` or day (UTC)"),
 		kinds:    fs.String("kind", "", "list: `kinds` of events, separated by commas: decision, enrolment, change, erasure, access, …"),
@@ -91,6 +92,8 @@ func runAudit(ctx context.Context, t *terminal, args []string) error {
 		return f.verifyFile(t, words[1])
 	case verb == "prove" && len(words) == 2:
 		return f.prove(ctx, t, words[1])
+	case verb == "receipt" && len(words) == 2:
+		return f.receipt(ctx, t, words[1])
 	}
 	fs.Usage()
 	return errUsage
@@ -197,7 +200,12 @@ func (f auditFlags) write(t *terminal, fn func(io.Writer) error) error {
 	if *f.out == "" {
 		return fn(t.out)
 	}
-	draft := *f.out + ".new"
+	return writeWhole(t, *f.out, fn)
+}
+
+// writeWhole writes a file, which is there only when it is whole.
+func writeWhole(t *terminal, path string, fn func(io.Writer) error) error {
+	draft := path + ".new"
 	file, err := os.OpenFile(draft, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -207,12 +215,12 @@ func (f auditFlags) write(t *terminal, fn func(io.Writer) error) error {
 		err = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err == nil {
-		err = os.Rename(draft, *f.out)
+		err = os.Rename(draft, path)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(draft))
 	}
-	fmt.Fprintln(t.err, "written to", *f.out)
+	fmt.Fprintln(t.err, "written to", path)
 	return nil
 }
 
@@ -320,6 +328,8 @@ func (f auditFlags) verifyFile(t *terminal, path string) error {
 	}
 	if b, readErr := os.ReadFile(path); readErr == nil && bytes.Contains(b[:min(len(b), 200)], []byte(`"cypherface audit proof`)) {
 		return f.proven(t, b)
+	} else if readErr == nil && bytes.Contains(b[:min(len(b), 200)], []byte(`"cypherface erasure receipt`)) {
+		return f.received(t, b)
 	}
 	return no(t, err)
 }
@@ -347,6 +357,46 @@ func (f auditFlags) proven(t *terminal, b []byte) error {
 		return err
 	}
 	return printEvent(t.out, raw)
+}
+
+// receipt writes the receipt of an erasure.
+func (f auditFlags) receipt(ctx context.Context, t *terminal, id string) error {
+	c, err := f.connect(ctx, t, false)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	raw, err := c.receipt(ctx, id)
+	if err != nil {
+		return err
+	}
+	return f.write(t, func(w io.Writer) error { return printJSON(w, raw) })
+}
+
+func (f auditFlags) received(t *terminal, b []byte) error {
+	r, c, err := audit.VerifyReceipt(b, *f.key)
+	if err != nil {
+		return no(t, err)
+	}
+	if *f.asJSON {
+		return printJSON(t.out, r)
+	}
+	what := "the person with all that told about him"
+	if !r.Whole {
+		what = "what the person's face could be recognised by"
+	}
+	fmt.Fprintf(t.out, "holds: event %d is among the %d that %s has signed\nerased  %s  %s, on %s\n", r.Seq, c.Size, c.Box, r.Person, what, r.Time.UTC().Format("2006-01-02 15:04 UTC"))
+	for _, at := range r.Copies {
+		until := "for as long as it is kept"
+		if !at.Until.IsZero() {
+			until = "until " + at.Until.UTC().Format("2006-01-02 15:04 UTC")
+		}
+		if !at.Readable {
+			until = "unreadable"
+		}
+		fmt.Fprintf(t.out, "  %s: %s; %s\n", at.Where, until, at.Note)
+	}
+	return nil
 }
 
 func (f auditFlags) report(t *terminal, r audit.Report) error {

@@ -21,6 +21,7 @@ within a minute and a half.
   cypherface enrol --name "Ada Lovelace" --email ada@example.org a.jpg b.jpg
   cypherface enrol --name "Ada Lovelace" --email ada@example.org --camera
   cypherface enrol --user 5f0c0ffee0c0ffee0c0ffee0 --add c.jpg
+  cypherface enrol --name "Ada Lovelace" --email ada@example.org --consent en a.jpg
 `,
 		run: runEnrol,
 	}
@@ -44,6 +45,7 @@ func runEnrol(ctx context.Context, t *terminal, args []string) error {
 	external := fs.String("external-id", "", "your own `id` of a new person")
 	user := fs.String("user", "", "`id` of a person who is registered already")
 	add := fs.Bool("add", false, "keep the images of earlier enrolments")
+	consent := fs.String("consent", "", "record that the person agreed to the current text in this `language`, or any")
 	camera := fs.Bool("camera", false, "enrol whom the box's camera sees")
 	files, err := parse(t, fs, args)
 	if err != nil {
@@ -66,10 +68,10 @@ func runEnrol(ctx context.Context, t *terminal, args []string) error {
 	defer c.Close()
 	var e enrolment
 	if *user != "" {
-		e, err = c.enrol(ctx, t, *user, images)
+		e, err = c.enrol(ctx, t, *user, *consent, images)
 	} else {
 		first, last := cutLast(*name)
-		e, err = c.enrolNew(ctx, t, images, map[string]string{
+		e, err = c.enrolNew(ctx, t, *consent, images, map[string]string{
 			"firstname": first, "lastname": last, "email": *email, "phone": *phone, "externalId": *external,
 		})
 	}
@@ -85,19 +87,29 @@ func runEnrol(ctx context.Context, t *terminal, args []string) error {
 
 // enrolNew registers a person and enrols the face. Where that fails nobody stays
 // behind, so that the same line may be tried again.
-func (c *client) enrolNew(ctx context.Context, t *terminal, images *pictures, fields map[string]string) (e enrolment, err error) {
+func (c *client) enrolNew(ctx context.Context, t *terminal, consent string, images *pictures, fields map[string]string) (e enrolment, err error) {
 	id, err := c.register(ctx, fields)
 	if err != nil {
 		return e, err
 	}
-	if e, err = c.enrol(ctx, t, id, images); err != nil {
+	if e, err = c.enrol(ctx, t, id, consent, images); err != nil {
 		err = errors.Join(err, c.call(context.WithoutCancel(ctx), "DELETE", "/users/"+id, nil, &struct{}{}))
 	}
 	return e, err
 }
 
-// enrol gives a person the face in the images, or in what the camera sees.
-func (c *client) enrol(ctx context.Context, t *terminal, id string, images *pictures) (e enrolment, err error) {
+// enrol gives a person the face in the images, or in what the camera sees, and
+// records before that he agreed, where consent names a language or any.
+func (c *client) enrol(ctx context.Context, t *terminal, id, consent string, images *pictures) (e enrolment, err error) {
+	if consent != "" {
+		language := consent
+		if consent == "any" {
+			language = ""
+		}
+		if _, err := c.giveConsent(ctx, id, "", "", language, ""); err != nil {
+			return e, err
+		}
+	}
 	path := "/control/enrol/" + url.PathEscape(id)
 	if images == nil {
 		err = c.look(ctx, t, path, &e)

@@ -1,23 +1,29 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/url"
+	"os"
 	"text/tabwriter"
 	"time"
 )
 
 func usersCommand() command {
 	return command{
-		name: "users", args: "list|show|delete [flags] [ID…]",
+		name: "users", args: "list|show|export|delete [flags] [ID…]",
 		summary: "the people the box knows",
-		help: `Lists people, shows some, or erases them: their images, templates and all that
-tells about them. What was erased does not come back.
+		help: `Lists people, shows some, exports all that is held about one (a ZIP, or JSON with
+--json), or erases some: their images, templates and all that tells about them. What
+was erased does not come back; cypherface audit receipt has the receipt.
 
   cypherface users list
   cypherface users list --search lovelace --status enrolled --json
   cypherface users show 5f0c0ffee0c0ffee0c0ffee0
+  cypherface users export 5f0c0ffee0c0ffee0c0ffee0 --out ada.zip
   cypherface users delete 5f0c0ffee0c0ffee0c0ffee0
 `,
 		run: runUsers,
@@ -43,6 +49,7 @@ func runUsers(ctx context.Context, t *terminal, args []string) error {
 	box := addBoxFlags(fs, t)
 	search := fs.String("search", "", "list: part of a name, e-mail address or external id")
 	status := fs.String("status", "", "list: registered, enrolled or suspended")
+	out := fs.String("out", "", "export: `file` to write; without it the terminal")
 	words, err := parse(t, fs, args)
 	if err != nil {
 		return err
@@ -52,7 +59,7 @@ func runUsers(ctx context.Context, t *terminal, args []string) error {
 		return errUsage
 	}
 	verb, ids := words[0], words[1:]
-	if verb != "list" && verb != "show" && verb != "delete" {
+	if verb != "list" && verb != "show" && verb != "delete" && (verb != "export" || len(ids) != 1) {
 		fs.Usage()
 		return errUsage
 	}
@@ -67,6 +74,8 @@ func runUsers(ctx context.Context, t *terminal, args []string) error {
 		people, err = c.users(ctx, *search, *status)
 	case "show":
 		people, err = c.each(ctx, ids)
+	case "export":
+		return c.export(ctx, t, ids[0], *out, *asJSON)
 	case "delete":
 		return c.erase(ctx, t, ids, *asJSON)
 	}
@@ -123,17 +132,77 @@ func (c *client) each(ctx context.Context, ids []string) ([]person, error) {
 	return all, nil
 }
 
+// export writes all that is held about a person, to a file that is there only when
+// it is whole.
+func (c *client) export(ctx context.Context, t *terminal, id, path string, asJSON bool) error {
+	format := "zip"
+	if asJSON {
+		format = "json"
+	}
+	answer, err := c.send(ctx, "GET", "/users/"+url.PathEscape(id)+"/export/?format="+format, nil)
+	if err != nil {
+		return fmt.Errorf("export %s: %w", id, err)
+	}
+	defer answer.Close()
+	if path == "" {
+		if f, ok := t.out.(*os.File); ok && format == "zip" {
+			if st, err := f.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
+				return errors.New("a ZIP is not for a terminal: --out FILE, or --json")
+			}
+		}
+		_, err = io.Copy(t.out, answer)
+		return err
+	}
+	return writeWhole(t, path, func(w io.Writer) error {
+		whole := &tail{w: w}
+		if _, err := io.Copy(whole, answer); err != nil {
+			return fmt.Errorf("the export broke off: %w (the log of the box says why)", err)
+		}
+		if !whole.ends(format) {
+			return errors.New("the export broke off (the log of the box says why)")
+		}
+		return nil
+	})
+}
+
+// tail remembers the end of what is written through it.
+type tail struct {
+	w   io.Writer
+	end []byte
+}
+
+func (t *tail) Write(b []byte) (int, error) {
+	n, err := t.w.Write(b)
+	t.end = append(t.end, b[:n]...)
+	t.end = t.end[max(0, len(t.end)-zipEnd):]
+	return n, err
+}
+
+// zipEnd is the length of the record that ends a ZIP without a comment.
+const zipEnd = 22
+
+// ends says whether an export came to its end.
+func (t *tail) ends(format string) bool {
+	if format == "zip" {
+		return bytes.HasPrefix(t.end, []byte("PK\x05\x06"))
+	}
+	return bytes.HasSuffix(t.end, []byte("]}\n"))
+}
+
 func (c *client) erase(ctx context.Context, t *terminal, ids []string, asJSON bool) error {
+	receipts := map[string]string{}
 	for _, id := range ids {
-		if err := c.call(ctx, "DELETE", "/users/"+url.PathEscape(id), nil, &struct{}{}); err != nil {
+		var out struct{ ErasureID string }
+		if err := c.call(ctx, "DELETE", "/users/"+url.PathEscape(id), nil, &out); err != nil {
 			return fmt.Errorf("erase %s: %w", id, err)
 		}
+		receipts[id] = out.ErasureID
 		if !asJSON {
-			fmt.Fprintf(t.out, "erased  %s\n", id)
+			fmt.Fprintf(t.out, "erased  %s  receipt %s\n", id, out.ErasureID)
 		}
 	}
 	if asJSON {
-		return printJSON(t.out, map[string][]string{"erased": ids})
+		return printJSON(t.out, map[string]any{"erased": ids, "receipts": receipts})
 	}
 	return nil
 }

@@ -66,14 +66,14 @@ func TestTheCookbook(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, want := range []string{
-		`"match":true`, `"faceCount":1`, `"livenessSuccess":true`, `"Status":"MATCHED"`, `"message":"User erased."`, `"message":"API key revoked."`,
+		`"match":true`, `"faceCount":1`, `"livenessSuccess":true`, `"Status":"MATCHED"`, `"message":"Consent withdrawn."`, `"message":"API key revoked."`,
 		`"status":"expiring"`, `"verifications":[{`, "Face matched successfully. Similarity is ",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %s in\n%s", want, out)
 		}
 	}
-	for _, file := range []string{"face.jpg", "ada.json"} {
+	for _, file := range []string{"face.jpg", "ada.json", "receipt.json"} {
 		if st, err := os.Stat(filepath.Join(dir, file)); err != nil || st.Size() < 500 {
 			t.Errorf("%s: %v, %v", file, st, err)
 		}
@@ -100,7 +100,7 @@ func TestTheCookbookKeepsToTheContract(t *testing.T) {
 	}
 	for _, m := range named {
 		path := "/" + strings.Trim(strings.TrimPrefix(m[1], "/api/"), "/")
-		for _, v := range [][2]string{{"$ADA", "{userId}"}, {"$SESSION", "{sessionId}"}, {"$NEXT", "{keyId}"}} {
+		for _, v := range [][2]string{{"$ADA", "{userId}"}, {"$SESSION", "{sessionId}"}, {"$NEXT", "{keyId}"}, {"$ERASURE", "{erasureId}"}} {
 			path = strings.ReplaceAll(path, v[0], v[1])
 		}
 		if path != "/api" && doc.Paths[path] == nil {

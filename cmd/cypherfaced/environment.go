@@ -195,7 +195,7 @@ func (e *environment) apiConfig() api.Config {
 		Store: e.store, Authority: e.authority, Accounts: e.accounts, Verifier: e.service, Detector: e.service, Audit: e.audit, Packs: e.service, Reload: e.reload,
 		Version: version(), Status: e.status, Log: e.log,
 		Metrics: e.registerer(), Gather: prometheus.Gatherers{e.box.metrics, e.metrics},
-		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now, Limits: e.callLimits(), Backup: e.backup, Storage: e.keeper, Cameras: e.cameras,
+		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now, Limits: e.callLimits(), Backup: e.backup, Storage: e.keeper, HotCopies: e.copies, TimeSure: e.clock.Sure, Cameras: e.cameras,
 	}
 	if e.eyes != nil {
 		c.Camera = e.eyes

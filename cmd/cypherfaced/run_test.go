@@ -152,7 +152,7 @@ func (d *daemonRun) call(method, url, body string, status int) map[string]any {
 		d.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", contentType)
-	if method != "PUT" {
+	if !strings.Contains(url, "/upload/") || method != "PUT" {
 		req.Header.Set("Authorization", "Bearer "+d.boot.APIKey)
 	}
 	resp, err := d.http.Do(req)

@@ -134,6 +134,8 @@ func TestTypesAreThoseOfTheContract(t *testing.T) {
 	for _, v := range []any{
 		AccessToken{}, Account{}, Login{}, FactorDue{}, Factors{}, Passkey{}, FactorAdded{}, Invitation{}, KeyRequest{}, NewKey{}, KeyList{}, Key{}, UserFields{}, User{}, Upload{}, UploadedImage{}, Match{}, Detection{}, Scan{}, Face{}, BoundingBox{},
 		NewSession{}, Frame{}, LivenessMatch{}, LivenessCheck{}, Session{}, VerificationPage{}, Verification{}, Identification{},
+		ConsentText{}, ConsentTextPage{}, ConsentRequest{}, Actor{}, Consent{}, ConsentList{}, Withdrawn{}, PolicyRequest{},
+		CredentialRequest{}, Credential{}, CredentialGiven{}, CredentialShown{}, CredentialVerdict{}, Retention{}, RetentionPreview{},
 	} {
 		typ := reflect.TypeOf(v)
 		s := c.Components.Schemas[typ.Name()]

@@ -105,7 +105,7 @@ export interface KeyRequest {
   name?: string;
   rotate?: boolean | string;
   role?: "integrator" | "operator" | "auditor" | "device";
-  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read")[];
+  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read" | "consent" | "credentials:manage" | "credentials:verify")[];
 }
 
 export interface NewKey {
@@ -116,7 +116,7 @@ export interface NewKey {
   keyId: string;
   environment: "sandbox" | "production";
   role: "integrator" | "operator" | "auditor" | "device";
-  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read")[];
+  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read" | "consent" | "credentials:manage" | "credentials:verify")[];
   createdAt: string;
 }
 
@@ -131,7 +131,7 @@ export interface Key {
   last4: string;
   status: "active" | "expiring" | "expired" | "suspended" | "revoked";
   role: string;
-  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read")[];
+  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read" | "consent" | "credentials:manage" | "credentials:verify")[];
   createdAt: string;
   lastUsedAt?: string;
   expiresAt?: string;
@@ -331,11 +331,169 @@ export interface Verification {
   requestId?: string;
 }
 
+export interface ConsentTextRequest {
+  version: string;
+  language: string;
+  text: string;
+}
+
+export interface ConsentText {
+  textId: string;
+  version: string;
+  language: string;
+  text?: string;
+  sha256: string;
+  createdAt: string;
+  retiredAt?: string;
+}
+
+export interface ConsentTextAnswer {
+  success: true;
+  consentText: ConsentText;
+}
+
+export interface ConsentTextPage {
+  success: true;
+  consentTexts: ConsentText[];
+  nextCursor?: string;
+}
+
+export type Through = "operator" | "kiosk" | "api";
+
+export interface ConsentRequest {
+  textId?: string;
+  version?: string;
+  language?: string;
+  through?: Through;
+  givenAt?: string;
+}
+
+export interface Actor {
+  kind: "system" | "cli" | "account" | "key" | "person" | "device";
+  id?: string;
+}
+
+export interface Consent {
+  consentId: string;
+  valid: boolean;
+  textId?: string;
+  version?: string;
+  language?: string;
+  sha256?: string;
+  givenAt?: string;
+  through?: Through;
+  recordedAt: string;
+  recordedBy?: Actor;
+  withdrawnAt?: string;
+  withdrawnThrough?: Through;
+  withdrawnBy?: Actor;
+}
+
+export interface ConsentList {
+  success: true;
+  mayEnrol: boolean;
+  consents: Consent[];
+}
+
+export interface WithdrawalRequest {
+  keepUser: boolean;
+  through?: Through;
+}
+
+export interface Withdrawn {
+  success: true;
+  message: string;
+  userId: string;
+  userKept: boolean;
+  erasureId: string;
+}
+
+export interface PolicyRequest {
+  fmr?: number;
+  passiveLiveness?: boolean;
+  refuseDuplicates?: boolean;
+  requireConsent?: boolean;
+}
+
+export type CredentialType = "pin" | "card" | "qr";
+
+export interface CredentialRequest {
+  type: CredentialType;
+  value?: string;
+  label?: string;
+  expiresAt?: string;
+}
+
+export interface Credential {
+  credentialId: string;
+  type: CredentialType;
+  label?: string;
+  createdAt: string;
+  expiresAt?: string;
+  lastUsedAt?: string;
+  lockedUntil?: string;
+}
+
+export interface CredentialGiven {
+  success: true;
+  credential: Credential;
+  value?: string;
+}
+
+export interface CredentialShown {
+  type: CredentialType;
+  value: string;
+  userId?: string;
+  externalId?: string;
+  doorId?: string;
+  imageData?: string;
+}
+
+export interface CredentialVerdict {
+  success: true;
+  verified: boolean;
+  userId?: string;
+  granted?: boolean;
+  reasons?: string[];
+  faceMatch?: boolean;
+  similarity?: number;
+  message: string;
+  requestId: string;
+}
+
+export interface RetentionRequest {
+  sourceImages?: number | null;
+  crops?: number | null;
+  inactive?: number | null;
+  withdrawn?: number | null;
+  unenrolled?: number | null;
+  reviews?: number | null;
+}
+
+export interface Retention {
+  success: true;
+  classes: { name: string; days: number; set: boolean; default: number; what: string; reason: string; cost?: string }[];
+  fixed: { name: string; kept: string }[];
+  inactiveSince?: string;
+  lastPass?: string;
+  lastGone?: Record<string, number>;
+  held?: string;
+}
+
+export interface RetentionPreview {
+  success: true;
+  wouldGo: Record<string, number>;
+  notSeen: number;
+  inactiveSince?: string;
+}
+
 export interface UserExport {
   success: true;
   exportedAt: string;
   user: User;
   hasPassword: boolean;
+  home?: string;
+  disputed?: object;
   crops: {
     id: string;
     createdAt: string;
@@ -345,6 +503,7 @@ export interface UserExport {
       x: number;
       y: number;
     }[];
+    space?: string;
     image: string;
   }[];
   templates: {
@@ -366,13 +525,37 @@ export interface UserExport {
     sessionId: string;
     status: "CREATED" | "IN_PROGRESS" | "SUCCEEDED" | "FAILED" | "EXPIRED" | "MATCHED";
     mode: string;
+    challenge?: string[];
+    frames: number;
     createdAt: string;
+    expiresAt: string;
     confidence: number;
     similarity: number;
   })[];
+  uploads: {
+    imageKey: string;
+    type: "upload" | "match" | "frame";
+    imageName: string;
+    contentType: string;
+    createdAt: string;
+    expiresAt: string;
+    used: boolean;
+  }[];
   grants: Record<string, unknown>[];
-  events: Verification[];
-  moreEvents: boolean;
+  reviews: {
+    id: string;
+    reason: string;
+    others: number;
+    similarity?: number;
+    createdAt: string;
+    settledAt?: string;
+  }[];
+  consents: Consent[];
+  credentials: Credential[];
+  sightings: { lastSeenAt?: string; since?: string; matches: number; first?: number; recent?: number }[];
+  candidates: { id: string; createdAt: string; expiresAt: string; similarity: number; landmarks: object[]; image?: string }[];
+  formerIds: { userId: string; mergedAt: string }[];
+  events: (Verification & { personal?: unknown })[];
 }
 
 export interface Identification {
@@ -514,8 +697,29 @@ export declare class CypherFace {
   listUsers(query?: UserQuery): Promise<UserPage>;
   showUser(userId: string): Promise<UserAnswer>;
   changeUser(userId: string, fields: UserFields): Promise<UserAnswer>;
-  deleteUser(userId: string): Promise<Done & { userId: string }>;
+  deleteUser(userId: string): Promise<Done & { userId: string; erasureId: string }>;
   exportUser(userId: string): Promise<UserExport>;
+  exportUserZip(userId: string): Promise<Blob>;
+  createConsentText(request: ConsentTextRequest): Promise<ConsentTextAnswer>;
+  listConsentTexts(query?: { cursor?: string; limit?: number; current?: boolean }): Promise<ConsentTextPage>;
+  currentConsentText(language?: string): Promise<ConsentTextAnswer>;
+  showConsentText(textId: string): Promise<ConsentTextAnswer>;
+  retireConsentText(textId: string): Promise<ConsentTextAnswer>;
+  deleteConsentText(textId: string): Promise<{ success: true; textId: string }>;
+  giveConsent(userId: string, request: ConsentRequest): Promise<{ success: true; consent: Consent }>;
+  listConsents(userId: string): Promise<ConsentList>;
+  withdrawConsent(userId: string, request: WithdrawalRequest): Promise<Withdrawn>;
+  showErasure(erasureId: string): Promise<{ success: true; receipt: object }>;
+  showPolicy(): Promise<{ success: true; policy: Required<PolicyRequest> }>;
+  changePolicy(request: PolicyRequest): Promise<{ success: true; policy: Required<PolicyRequest> }>;
+  giveCredential(userId: string, request: CredentialRequest): Promise<CredentialGiven>;
+  listCredentials(userId: string): Promise<{ success: true; credentials: Credential[] }>;
+  revokeCredential(userId: string, credentialId: string): Promise<{ success: true; credential: Credential }>;
+  unlockCredential(userId: string, credentialId: string): Promise<{ success: true; credential: Credential }>;
+  verifyCredential(shown: CredentialShown): Promise<CredentialVerdict>;
+  showRetention(): Promise<Retention>;
+  changeRetention(days: RetentionRequest): Promise<Retention>;
+  previewRetention(days: RetentionRequest): Promise<RetentionPreview>;
   showImage(userId: string): Promise<Blob>;
   deleteImage(userId: string): Promise<Done & { userId: string }>;
   generateUploadUrl(request: UploadRequest): Promise<Upload>;

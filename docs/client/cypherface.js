@@ -50,6 +50,26 @@ export const OPERATIONS = Object.freeze({
   changeUser: ["PUT", "/users/{userId}"],
   deleteUser: ["DELETE", "/users/{userId}"],
   exportUser: ["GET", "/users/{userId}/export"],
+  createConsentText: ["POST", "/consent-texts"],
+  listConsentTexts: ["GET", "/consent-texts"],
+  currentConsentText: ["GET", "/consent-texts/current"],
+  showConsentText: ["GET", "/consent-texts/{textId}"],
+  retireConsentText: ["POST", "/consent-texts/{textId}/retire"],
+  deleteConsentText: ["DELETE", "/consent-texts/{textId}"],
+  giveConsent: ["POST", "/users/{userId}/consents"],
+  listConsents: ["GET", "/users/{userId}/consents"],
+  withdrawConsent: ["POST", "/users/{userId}/consents/withdraw"],
+  showErasure: ["GET", "/erasures/{erasureId}"],
+  showPolicy: ["GET", "/merchant/policy"],
+  changePolicy: ["PUT", "/merchant/policy"],
+  giveCredential: ["POST", "/users/{userId}/credentials"],
+  listCredentials: ["GET", "/users/{userId}/credentials"],
+  revokeCredential: ["DELETE", "/users/{userId}/credentials/{credentialId}"],
+  unlockCredential: ["POST", "/users/{userId}/credentials/{credentialId}/unlock"],
+  verifyCredential: ["POST", "/credential/verify"],
+  showRetention: ["GET", "/merchant/retention"],
+  changeRetention: ["PUT", "/merchant/retention"],
+  previewRetention: ["POST", "/merchant/retention/preview"],
   showImage: ["GET", "/image/{userId}"],
   deleteImage: ["DELETE", "/image/{userId}"],
   generateUploadUrl: ["POST", "/upload/generate-url"],
@@ -163,6 +183,30 @@ export class CypherFace {
   changeUser(userId, fields) { return this.call("changeUser", { path: { userId }, json: fields }); }
   deleteUser(userId) { return this.call("deleteUser", { path: { userId } }); }
   exportUser(userId) { return this.call("exportUser", { path: { userId } }); }
+
+  /** The same as a ZIP, a Blob, with the pictures as files. */
+  exportUserZip(userId) { return this.call("exportUser", { path: { userId }, query: { format: "zip" } }); }
+
+  createConsentText(request) { return this.call("createConsentText", { json: request }); }
+  listConsentTexts(query = {}) { return this.call("listConsentTexts", { query }); }
+  currentConsentText(language) { return this.call("currentConsentText", { query: { language } }); }
+  showConsentText(textId) { return this.call("showConsentText", { path: { textId } }); }
+  retireConsentText(textId) { return this.call("retireConsentText", { path: { textId } }); }
+  deleteConsentText(textId) { return this.call("deleteConsentText", { path: { textId } }); }
+  giveConsent(userId, request) { return this.call("giveConsent", { path: { userId }, json: request }); }
+  listConsents(userId) { return this.call("listConsents", { path: { userId } }); }
+  withdrawConsent(userId, request) { return this.call("withdrawConsent", { path: { userId }, json: request }); }
+  showErasure(erasureId) { return this.call("showErasure", { path: { erasureId } }); }
+  showPolicy() { return this.call("showPolicy"); }
+  changePolicy(request) { return this.call("changePolicy", { json: request }); }
+  giveCredential(userId, request) { return this.call("giveCredential", { path: { userId }, json: request }); }
+  listCredentials(userId) { return this.call("listCredentials", { path: { userId } }); }
+  revokeCredential(userId, credentialId) { return this.call("revokeCredential", { path: { userId, credentialId } }); }
+  unlockCredential(userId, credentialId) { return this.call("unlockCredential", { path: { userId, credentialId } }); }
+  verifyCredential(shown) { return this.call("verifyCredential", { json: shown }); }
+  showRetention() { return this.call("showRetention"); }
+  changeRetention(days) { return this.call("changeRetention", { json: days }); }
+  previewRetention(days) { return this.call("previewRetention", { json: days }); }
   showImage(userId) { return this.call("showImage", { path: { userId } }); }
   deleteImage(userId) { return this.call("deleteImage", { path: { userId } }); }
 

@@ -75,14 +75,24 @@ func (c *Client) user(ctx context.Context, operation string, in call) (User, err
 	return out.User, err
 }
 
-// EraseUser erases a user with all that tells about him.
-func (c *Client) EraseUser(ctx context.Context, userID string) error {
-	return c.do(ctx, "deleteUser", call{path: []string{"userId", userID}}, &struct{}{})
+// EraseUser erases a user with all that tells about him, and returns the id of the
+// erasure, for Receipt.
+func (c *Client) EraseUser(ctx context.Context, userID string) (erasureID string, err error) {
+	var out struct {
+		ErasureID string `json:"erasureId"`
+	}
+	err = c.do(ctx, "deleteUser", call{path: []string{"userId", userID}}, &out)
+	return out.ErasureID, err
 }
 
 // ExportUser returns all that is held about a user, as JSON.
 func (c *Client) ExportUser(ctx context.Context, userID string) ([]byte, error) {
 	return get[[]byte](ctx, c, "exportUser", call{path: []string{"userId", userID}})
+}
+
+// ExportUserZip is ExportUser as a ZIP, with the pictures as files.
+func (c *Client) ExportUserZip(ctx context.Context, userID string) ([]byte, error) {
+	return get[[]byte](ctx, c, "exportUser", call{path: []string{"userId", userID}, query: query("format", "zip")})
 }
 
 // Image returns the face that a user was enrolled with, a JPEG.

@@ -34,6 +34,7 @@ import (
 	"github.com/cypherface/edge/internal/account"
 	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/internal/events"
+	"github.com/cypherface/edge/internal/rights"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/internal/web"
 	"github.com/cypherface/edge/store"
@@ -84,6 +85,13 @@ type Config struct {
 	// Reload has the box go over to the pack that is chosen now, and names it; nil:
 	// there is no daemon.
 	Reload func(context.Context, store.Cause) (pack string, err error)
+	// HotCopies is how many copies of the store are kept, one a day; receipts of
+	// erasures say until when there may be one of before.
+	HotCopies int
+
+	// TimeSure says whether the time can be relied on for what cannot be undone, as
+	// retention; nil: it can.
+	TimeSure func() bool
 
 	// BaseURL begins upload links; empty: the address that the client called.
 	BaseURL    string
@@ -140,6 +148,10 @@ type API struct {
 	watching watching
 
 	keys, accounts, addresses, failures *web.Limiter
+	guesses                             *web.Limiter // of credentials, by who sends them
+
+	sightings *rights.Seen
+	retention retention
 
 	backingUp sync.Mutex // one at a time
 }
@@ -165,6 +177,8 @@ func New(c Config) (*API, error) {
 	a := &API{Config: c, store: c.Store, info: c.Store.Info(), now: c.Clock, feed: events.NewFeed[notice](), jobs: newStorageJobs(c.Storage)}
 	limiter := func(rate float64) *web.Limiter { return web.NewLimiter(rate, int(2*rate), a.now) }
 	a.keys, a.accounts, a.addresses = limiter(c.Limits.Key), limiter(c.Limits.Account), limiter(c.Limits.Address)
+	a.guesses = web.NewLimiter(guessRate, guessesAtOnce, a.now)
+	a.sightings = rights.NewSeen(a.store)
 	a.failures = web.NewLimiter(c.Limits.Failures, failuresAtOnce, a.now)
 	var err error
 	if a.seen, err = newObserver(c.Metrics); err != nil {
@@ -180,6 +194,9 @@ func New(c Config) (*API, error) {
 func (a *API) Close() {
 	a.jobs.close()
 	a.unwatch()
+	if err := a.sightings.Flush(context.Background(), true); err != nil && !errors.Is(err, store.ErrClosed) {
+		a.Log.Warn("note who was seen", "err", err)
+	}
 	a.end()
 	a.feed.Close()
 	a.streams.Wait()
@@ -237,7 +254,27 @@ func operations() []operation {
 		{"GET", "/users/{userId}", auth.UsersRead, (*API).showUser},
 		{"PUT", "/users/{userId}", auth.UsersWrite, (*API).changeUser},
 		{"DELETE", "/users/{userId}", auth.UsersWrite, (*API).deleteUser},
+		{"GET", "/erasures/{erasureId}", auth.Verifications, (*API).showErasure},
 		{"GET", "/users/{userId}/export", auth.UsersExport, (*API).exportUser},
+		{"POST", "/consent-texts", auth.Policy, (*API).createText},
+		{"GET", "/consent-texts", auth.Consent, (*API).listTexts},
+		{"GET", "/consent-texts/current", auth.Consent, (*API).currentText},
+		{"GET", "/consent-texts/{textId}", auth.Consent, (*API).showText},
+		{"POST", "/consent-texts/{textId}/retire", auth.Policy, (*API).retireText},
+		{"DELETE", "/consent-texts/{textId}", auth.Policy, (*API).deleteText},
+		{"POST", "/users/{userId}/consents", auth.Consent, (*API).giveConsent},
+		{"GET", "/users/{userId}/consents", auth.Consent, (*API).listConsents},
+		{"POST", "/users/{userId}/consents/withdraw", auth.Consent, (*API).withdrawConsent},
+		{"POST", "/users/{userId}/credentials", auth.Credentials, (*API).giveCredential},
+		{"GET", "/users/{userId}/credentials", auth.Credentials, (*API).listCredentials},
+		{"DELETE", "/users/{userId}/credentials/{credentialId}", auth.Credentials, (*API).revokeCredential},
+		{"POST", "/users/{userId}/credentials/{credentialId}/unlock", auth.Credentials, (*API).unlockCredential},
+		{"POST", "/credential/verify", auth.CredentialVerify, (*API).verifyCredential},
+		{"GET", "/merchant/retention", auth.Policy, (*API).showRetention},
+		{"PUT", "/merchant/retention", auth.Policy, (*API).changeRetention},
+		{"POST", "/merchant/retention/preview", auth.Policy, (*API).previewRetention},
+		{"GET", "/merchant/policy", auth.Policy, (*API).showPolicy},
+		{"PUT", "/merchant/policy", auth.Policy, (*API).changePolicy},
 		{"GET", "/image/{userId}", auth.ImagesRead, (*API).showImage},
 		{"DELETE", "/image/{userId}", auth.Enrol, (*API).deleteImage},
 		{"POST", "/upload/generate-url", auth.Match, (*API).generateURL},
@@ -281,6 +318,13 @@ func (a *API) Takes() map[string]auth.Permission {
 	takes["GET /events"], takes["GET /camera/stream"] = auth.EventsRead, auth.CameraView // asked for by their handlers
 	return takes
 }
+
+// How many credentials of people that are not good one caller may send at once, and a
+// second in the long run, besides what locks a PIN.
+const (
+	guessesAtOnce = 30
+	guessRate     = 0.5
+)
 
 // failuresAtOnce is how many credentials may be refused in a row.
 const failuresAtOnce = 20
@@ -368,13 +412,20 @@ func (c *call) reply(status int, v any) error {
 }
 
 // Sweep removes what has expired until ctx ends: upload links, images, liveness
-// sessions, retired tokens, logins, codes, invitations, locks and letters.
+// sessions, retired tokens, logins, codes, invitations, locks and letters, and once a
+// day what merchants keep no longer.
 func (a *API) Sweep(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
 		if err := a.sweep(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			a.Log.Warn("remove what has expired", "err", err)
+		}
+		if err := a.sightings.Flush(ctx, false); err != nil && !errors.Is(err, context.Canceled) {
+			a.Log.Warn("note who was seen", "err", err)
+		}
+		if err := a.retain(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			a.Log.Warn("remove what was kept long enough", "err", err)
 		}
 		select {
 		case <-ctx.Done():

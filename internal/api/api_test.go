@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,12 @@ type box struct {
 	t        testing.TB
 	store    store.Store
 	auth     *auth.Authority
+	journal  *audit.Log
+	env      store.Environment
+	dir      string
+	server   *httptest.Server
+	unsure   atomic.Bool // of the time
+	ticks    atomic.Int64
 	url      string
 	merchant store.MerchantID
 	apiKey   string
@@ -50,38 +57,59 @@ type box struct {
 
 func newBox(t testing.TB, env store.Environment) *box {
 	t.Helper()
-	s, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Options{Environment: env, NoSync: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &box{t: t, store: s, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), status: api.Status{Ready: true, Camera: "live", Pack: "standard"}}
-	clock := func() time.Time { return b.now }
-	if b.auth, err = auth.Open(context.Background(), s, clock); err != nil {
-		t.Fatal(err)
-	}
-	journal, err := audit.Open(context.Background(), audit.Config{Store: s, Dir: filepath.Join(t.TempDir(), "audit"), Clock: clock})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { journal.Close() })
-	b.faces = &colours{store: s, enrolled: map[store.PersonID]color.Color{}}
-	b.API, err = api.New(api.Config{
-		Store: s, Authority: b.auth, Verifier: b.faces, Detector: b.faces, Camera: b.faces, Audit: journal,
-		Version: "test", Status: func() api.Status { return b.status }, Clock: clock,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := &box{t: t, env: env, dir: t.TempDir(), now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), status: api.Status{Ready: true, Camera: "live", Pack: "standard"}}
+	b.faces = &colours{enrolled: map[store.PersonID]color.Color{}}
+	b.boot()
+	t.Cleanup(b.shut)
 	b.merchant, b.apiKey = b.newMerchant("Test", auth.Scopes()...)
-	ts := httptest.NewServer(b.Public())
-	b.url = ts.URL
-	t.Cleanup(func() {
-		b.Close()
-		ts.Close()
-		s.Close()
-	})
 	return b
 }
+
+// boot opens the box over its data, new or not.
+func (b *box) boot() {
+	b.t.Helper()
+	clock := func() time.Time { return b.now }
+	s, err := bolt.Open(filepath.Join(b.dir, "store.db"), bolt.Options{Environment: b.env, NoSync: true, Clock: func() time.Time {
+		return clock().Add(time.Duration(b.ticks.Add(1)) * time.Microsecond) // no two changes at once
+	}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.store, b.faces.store = s, s
+	if b.auth, err = auth.Open(context.Background(), s, clock); err != nil {
+		b.t.Fatal(err)
+	}
+	if b.journal, err = audit.Open(context.Background(), audit.Config{Store: s, Dir: filepath.Join(b.dir, "audit"), Clock: clock}); err != nil {
+		b.t.Fatal(err)
+	}
+	b.API, err = api.New(api.Config{
+		Store: s, Authority: b.auth, Verifier: b.faces, Detector: b.faces, Camera: b.faces, Audit: b.journal,
+		Version: "test", Status: func() api.Status { return b.status }, Clock: clock, TimeSure: func() bool { return !b.unsure.Load() },
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.server = httptest.NewServer(b.Public())
+	b.url = b.server.URL
+}
+
+// shut closes what boot opened.
+func (b *box) shut() {
+	b.Close()
+	b.server.Close()
+	b.journal.Close()
+	b.store.Close()
+}
+
+// restart is that of the daemon: nothing that was in memory is left.
+func (b *box) restart() {
+	b.t.Helper()
+	b.shut()
+	b.boot()
+}
+
+// wait lets time pass.
+func (b *box) wait(d time.Duration) { b.now = b.now.Add(d) }
 
 // newMerchant makes a merchant with one key.
 func (b *box) newMerchant(name string, scopes ...auth.Permission) (store.MerchantID, string) {
@@ -319,6 +347,16 @@ func (f *colours) Enrol(ctx context.Context, r verify.EnrolRequest) (verify.Enro
 		p, err := store.GetOf[store.Person](tx, r.Merchant, r.Person)
 		if errors.Is(err, store.ErrNotFound) {
 			err = &verify.Error{Op: "enrol", Err: verify.ErrUnknownPerson}
+		}
+		if err != nil {
+			return err
+		}
+		m, err := store.Get[store.Merchant](tx, r.Merchant)
+		if err == nil {
+			err = store.MayEnrol(tx, &m, p.ID)
+		}
+		if errors.Is(err, store.ErrNoConsent) {
+			err = &verify.Error{Op: "enrol", Err: verify.ErrNoConsent}
 		}
 		if err != nil {
 			return err

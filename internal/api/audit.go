@@ -23,6 +23,7 @@ type auditLog interface {
 	Export(context.Context, io.Writer, audit.ExportOptions) error
 	Checkpoint(context.Context) (audit.Checkpoint, error)
 	Key() string
+	Receipt(ctx context.Context, m store.MerchantID, epoch, seq uint64, copies func(*store.Event) []audit.Copy) (audit.Receipt, error)
 }
 
 // maxCheckpoints bounds the checkpoints that a verification is given, in bytes.

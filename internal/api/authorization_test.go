@@ -13,10 +13,13 @@ import (
 )
 
 // objects are ids of what a merchant has.
-type objects struct{ user, session, key, image, account, invitation string }
+type objects struct{ user, session, key, image, account, invitation, text, erasure, credential string }
 
 // strangers are ids that nobody has.
-var strangers = objects{"5f0c0ffee0c0ffee0c0ffee0", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "x", "5f0c0ffee0c0ffee0c0ffee0", "5f0c0ffee0c0ffee0c0ffee0"}
+var strangers = objects{
+	"5f0c0ffee0c0ffee0c0ffee0", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "x", "5f0c0ffee0c0ffee0c0ffee0", "5f0c0ffee0c0ffee0c0ffee0",
+	"5f0c0ffee0c0ffee0c0ffee1", "1-999999", "5f0c0ffee0c0ffee0c0ffee2",
+}
 
 // belongings makes one of each object for the box's merchant.
 func (b *box) belongings() objects {
@@ -28,12 +31,16 @@ func (b *box) belongings() objects {
 	o.account = string(b.member("ada@login.example", store.RoleOperator).ID)
 	invited := b.want(b.callAs(b.login(), "POST", "/accounts/invitations", `{"email":"grace@example.org","role":"auditor"}`), 201)
 	o.invitation = invited.body["invitation"].(map[string]any)["invitationId"].(string)
+	o.text = b.text("1", "en")
+	o.erasure = b.want(b.call("DELETE", "/users/"+b.register("Gone"), nil), 200).text("erasureId")
+	given := b.want(b.call("POST", "/users/"+o.user+"/credentials/", `{"type":"card","value":"0420 1815"}`), 201)
+	o.credential = given.body["credential"].(map[string]any)["credentialId"].(string)
 	return o
 }
 
 // request is a call of an operation about objects, well formed in all else.
 func (o *objects) request(op [2]string) (path string, sent any) {
-	path = strings.NewReplacer("{userId}", o.user, "{sessionId}", o.session, "{keyId}", o.key, "{accountId}", o.account, "{invitationId}", o.invitation).Replace(op[1])
+	path = strings.NewReplacer("{userId}", o.user, "{sessionId}", o.session, "{keyId}", o.key, "{textId}", o.text, "{erasureId}", o.erasure, "{credentialId}", o.credential, "{accountId}", o.account, "{invitationId}", o.invitation).Replace(op[1])
 	bodies := map[string]any{
 		"/register": `{"firstname":"A","lastname":"B","email":"a@example.org"}`, "/merchant-api-key": `{"rotate":"` + o.key + `"}`,
 		"/users/{userId}":         `{"phone":"1"}`,
@@ -47,7 +54,11 @@ func (o *objects) request(op [2]string) (path string, sent any) {
 		"/factors/totp": `{"password":"x"}`, "/factors/totp/confirm": `{"code":"1"}`, "/factors/passkeys/options": `{"password":"x"}`,
 		"/factors/passkeys": `{"ticket":"x","credential":{}}`, "/factors/recovery-codes": `{"password":"x"}`, "/factors/remove": `{"password":"x","factor":"totp"}`,
 		"/merchant/me": `{"phone":"1"}`, "/password/change": `{"currentPassword":"x","newPassword":"y"}`,
-		"/capture": `{"purpose":"match","userId":"` + o.user + `"}`,
+		"/capture":       `{"purpose":"match","userId":"` + o.user + `"}`,
+		"/consent-texts": `{"version":"1","language":"en","text":"I agree."}`, "/users/{userId}/consents": `{"textId":"` + o.text + `"}`,
+		"/users/{userId}/consents/withdraw": `{"keepUser":true}`, "/merchant/policy": `{"refuseDuplicates":false}`,
+		"/users/{userId}/credentials": `{"type":"qr"}`, "/credential/verify": `{"type":"card","value":"0420-1815","doorId":"5f0c0ffee0c0ffee0c0ffee0"}`,
+		"/merchant/retention": `{"crops":0}`, "/merchant/retention/preview": `{"crops":1}`,
 	}
 	for alias, of := range map[string]string{"/user/register": "/register", "/face-match": "/face/match", "/face-detection": "/face/detect", "/face-liveness/start": "/start-liveness-session"} {
 		bodies[alias] = bodies[of]
@@ -77,8 +88,8 @@ func protected(t *testing.T, b *box) map[[2]string]auth.Permission {
 // does, and without a credential it is 401.
 func TestEveryOperationForEveryRole(t *testing.T) {
 	b := newBox(t, store.Sandbox)
-	people := []auth.Permission{auth.UsersRead, auth.UsersWrite, auth.Enrol, auth.ImagesRead, auth.Match, auth.Detect, auth.Identify, auth.Capture, auth.CameraView, auth.EventsRead, auth.Verifications, auth.Models}
-	administrators := append(slices.Clone(people), auth.UsersExport, auth.Keys, auth.AccountsRead, auth.AccountsManage)
+	people := []auth.Permission{auth.UsersRead, auth.UsersWrite, auth.Enrol, auth.ImagesRead, auth.Match, auth.Detect, auth.Identify, auth.Capture, auth.CameraView, auth.EventsRead, auth.Verifications, auth.Models, auth.Consent, auth.Credentials, auth.CredentialVerify}
+	administrators := append(slices.Clone(people), auth.UsersExport, auth.Policy, auth.Keys, auth.AccountsRead, auth.AccountsManage)
 	type holder struct {
 		role   store.Role
 		scopes []auth.Permission
@@ -89,7 +100,7 @@ func TestEveryOperationForEveryRole(t *testing.T) {
 		{store.RoleAdministrator, nil, administrators},
 		{store.RoleOperator, nil, people},
 		{store.RoleAuditor, nil, []auth.Permission{auth.EventsRead, auth.Verifications}},
-		{store.RoleDevice, nil, []auth.Permission{auth.Match, auth.Detect, auth.Identify, auth.Capture}},
+		{store.RoleDevice, nil, []auth.Permission{auth.Match, auth.Detect, auth.Identify, auth.Capture, auth.CredentialVerify}},
 		{store.RoleIntegrator, nil, nil},
 	}
 	for _, p := range auth.Scopes() { // each scope alone opens what takes it, and nothing else
@@ -164,7 +175,8 @@ func TestEveryOperationOnAnotherMerchantsObjects(t *testing.T) {
 	m, _ := b.newMerchant("Other")
 	apiKey, key := b.auth.NewKey(m, "owner", store.RoleOwner)
 	b.update(func(tx *store.Tx) error { return store.Put(tx, &key) })
-	own := []string{"/register", "/user/register", "/users", "/verifications", "/identify", "/events", "/camera/stream", "/camera/snapshot", "/accounts/invitations", "/merchant/invite"} // about the caller's own
+	own := []string{"/register", "/user/register", "/users", "/verifications", "/identify", "/events", "/camera/stream", "/camera/snapshot", "/accounts/invitations", "/merchant/invite",
+		"/consent-texts", "/consent-texts/current", "/merchant/policy", "/merchant/retention", "/merchant/retention/preview"} // about the caller's own
 	takes := protected(t, b)
 	for op := range takes {
 		path, body := theirs.request(op)

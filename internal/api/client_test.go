@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"errors"
 	"image/color"
 	"os"
@@ -111,6 +112,11 @@ func TestTheGoClient(t *testing.T) {
 	must(err)
 	export, err := c.ExportUser(ctx, user.UserID)
 	must(err)
+	zipped, err := c.ExportUserZip(ctx, user.UserID)
+	must(err)
+	if !bytes.HasPrefix(zipped, []byte("PK")) {
+		t.Errorf("ZIP %.10q", zipped)
+	}
 	if len(list.Verifications) != 2 || len(users.Users) != 1 || string(image) != string(jpegOf(red).data) || !strings.Contains(string(export), user.UserID) {
 		t.Errorf("%d verifications, %d users, image of %d bytes", len(list.Verifications), len(users.Users), len(image))
 	}
@@ -119,7 +125,8 @@ func TestTheGoClient(t *testing.T) {
 		t.Errorf("a camera that is not there: %v", err)
 	}
 	must(c.DeleteImage(ctx, user.UserID))
-	must(c.EraseUser(ctx, user.UserID))
+	_, err = c.EraseUser(ctx, user.UserID)
+	must(err)
 	_, err = c.User(ctx, user.UserID)
 	if !errors.As(err, &e) || e.Status != 404 || e.Code != "NOT_FOUND" || e.RequestID == "" {
 		t.Errorf("got %v", err)

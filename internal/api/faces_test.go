@@ -25,6 +25,10 @@ func (b *box) put(link answer, body any) answer {
 func (b *box) enrolled(name string, c color.Color) string {
 	b.t.Helper()
 	id := b.register(name)
+	if b.store.Info().Environment == store.Production {
+		text := b.text("of "+name, "en")
+		b.want(b.call("POST", "/users/"+id+"/consents/", `{"textId":"`+text+`"}`), 201)
+	}
 	b.want(b.put(b.want(b.link(id, "upload"), 200), jpegOf(c)), 200)
 	return id
 }

@@ -57,13 +57,14 @@ type notice struct {
 // are for replication, not for people.
 var shown = map[store.EventKind]bool{
 	store.EventDecision: true, store.EventEncounter: true, store.EventEnrolment: true, store.EventErasure: true,
-	store.EventLiveness: true, store.EventDoor: true, store.EventSystem: true, store.EventGap: true,
+	store.EventLiveness: true, store.EventConsent: true, store.EventDoor: true, store.EventSystem: true, store.EventGap: true,
 }
 
 // committed passes on what an Update brought.
 func (a *API) committed(commit store.Commit) {
 	a.seen.committed(commit)
 	for _, e := range commit.Events {
+		a.sightings.Observe(&e)
 		if shown[e.Kind] {
 			a.feed.Publish(notice{
 				Type: e.Kind, Seq: e.Seq, Time: e.Time.UTC(), UserID: e.Person, DoorID: e.Door, Action: e.Action,

@@ -19,6 +19,7 @@ var changing = []struct{ pattern, name string }{
 	{`\b[0-9a-f]{24}\b`, "OBJECT-ID"},
 	{`ey[\w-]+\.[\w-]+\.[\w-]+`, "TOKEN"},
 	{`"last4": "[0-9a-f]{4}"`, `"last4": "LAST"`},
+	{`"erasureId": "\d+-\d+"`, `"erasureId": "EPOCH-SEQ"`},
 	{`/[0-9]{13}\.jpg`, "/MILLISECONDS.jpg"},
 	{`signature=[\w-]+`, "signature=SIGNATURE"},
 	{`"(createdAt|updatedAt|enrolledAt|lastLoginAt|time)": "[^"]*"`, `"$1": "TIME"`},

@@ -8,6 +8,7 @@ import (
 	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/internal/picture"
+	"github.com/cypherface/edge/internal/rights"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/internal/web"
 	"github.com/cypherface/edge/store"
@@ -18,6 +19,7 @@ import (
 func problem(err error) error {
 	var ready *web.Error
 	var conflict *store.ConflictError
+	var field *rights.FieldError
 	fail := func(status int, format string, args ...any) *web.Error {
 		return web.Fail(status, format, args...).Because(err)
 	}
@@ -46,6 +48,16 @@ func problem(err error) error {
 		return fail(http.StatusServiceUnavailable, "the clock of the box is not right yet; try again later")
 	case errors.As(err, &conflict):
 		return fail(http.StatusConflict, "a %s with this %s exists already", noun(conflict.Kind), conflict.Field).Field(conflict.Field, "is taken")
+	case errors.As(err, &field):
+		return fail(http.StatusBadRequest, "a field is not usable").Field(field.Field, field.Issue)
+	case errors.Is(err, rights.ErrTooMany):
+		return fail(http.StatusConflict, "the person has %d credentials; revoke one first", rights.MaxCredentials)
+	case errors.Is(err, rights.ErrUsed):
+		return fail(http.StatusConflict, "people agreed to this text, so it has to stay; retire it, and nobody is asked by it any more")
+	case errors.Is(err, rights.ErrRetired):
+		return fail(http.StatusUnprocessableEntity, "this text is retired; take the current one").Field("textId", "is retired")
+	case errors.Is(err, verify.ErrNoConsent), errors.Is(err, store.ErrNoConsent):
+		return fail(http.StatusUnprocessableEntity, "the person has not agreed to be recognised; record a consent first (POST /api/users/{userId}/consents/)").Field("consent", "is required")
 	case errors.Is(err, store.ErrStale):
 		return fail(http.StatusConflict, "somebody else changed this meanwhile; try again")
 	case errors.Is(err, store.ErrNotFound):

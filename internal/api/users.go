@@ -210,6 +210,7 @@ func (a *API) changeUser(c *call) error {
 // templates and all that tells about him.
 func (a *API) deleteUser(c *call) error {
 	var id store.PersonID
+	var last uint64
 	cause := c.cause()
 	cause.Essential = true // it makes room
 	err := a.store.Update(c.ctx(), cause, func(tx *store.Tx) error {
@@ -218,7 +219,11 @@ func (a *API) deleteUser(c *call) error {
 			return err
 		}
 		id = p.ID
-		return store.Erase(tx, p.ID)
+		if err := store.Erase(tx, p.ID); err != nil {
+			return err
+		}
+		last, err = store.Head(tx)
+		return err
 	})
 	if err != nil {
 		return err
@@ -227,7 +232,8 @@ func (a *API) deleteUser(c *call) error {
 		Success bool           `json:"success"`
 		Message string         `json:"message"`
 		UserID  store.PersonID `json:"userId"`
-	}{true, "User erased.", id})
+		Erasure string         `json:"erasureId"` // its receipt is at /erasures/
+	}{true, "User erased.", id, a.erasureID(last)})
 }
 
 // userPage is the answer of a listing. A following page is asked for with

@@ -12,7 +12,12 @@ type Clock struct {
 	elapsed func() time.Duration // since the clock was made, whatever the wall clock does
 	vouched func() bool
 	passed  time.Time
+	leapt   bool // at the beginning the wall clock was far ahead of passed
 }
+
+// clockLeap is how far a wall clock may be ahead of what has passed for certain, after
+// a start, until a time server has to vouch for it before anything is removed by it.
+const clockLeap = 7 * 24 * time.Hour
 
 // clockSlack is how far a wall clock may be set back without losing trust.
 const clockSlack = 10 * time.Minute
@@ -24,7 +29,8 @@ const clockSlack = 10 * time.Minute
 func NewClock(passed time.Time, vouched func() bool) *Clock {
 	start := time.Now()
 	return &Clock{
-		wall: time.Now, elapsed: func() time.Duration { return time.Since(start) },
+		leapt: start.Sub(passed) > clockLeap,
+		wall:  time.Now, elapsed: func() time.Duration { return time.Since(start) },
 		vouched: vouched, passed: passed,
 	}
 }
@@ -33,6 +39,11 @@ func NewClock(passed time.Time, vouched func() bool) *Clock {
 func (c *Clock) Trusted() bool {
 	return !c.wall().Round(0).Before(c.passed.Add(c.elapsed()-clockSlack)) || c.vouched()
 }
+
+// Sure reports whether the time can be relied on for what cannot be undone. A clock
+// that woke up in 2090 is believed by Trusted; here it counts only where it is no more
+// than a week ahead of the last that was stored, or a time server keeps it.
+func (c *Clock) Sure() bool { return c.Trusted() && (!c.leapt || c.vouched()) }
 
 // Now is the time of the wall clock if that is trusted, else the least that it
 // can be.

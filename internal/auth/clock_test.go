@@ -32,6 +32,15 @@ func TestClock(t *testing.T) {
 			t.Errorf("%s: trusted %v, now %v", tt.name, got, c.Now())
 		}
 	}
+	// What cannot be undone waits where the clock leapt, until somebody vouches for it.
+	for _, tt := range []struct {
+		passed        time.Time
+		vouched, sure bool
+	}{{time.Now().Add(-time.Hour), false, true}, {time.Now().Add(-1000 * time.Hour), false, false}, {time.Now().Add(-1000 * time.Hour), true, true}, {time.Now().Add(time.Hour), false, false}} {
+		if c := NewClock(tt.passed, func() bool { return tt.vouched }); c.Sure() != tt.sure {
+			t.Errorf("passed %v, vouched %v: sure %v", tt.passed, tt.vouched, !tt.sure)
+		}
+	}
 	if real := NewClock(passed, func() bool { return false }); !real.Trusted() || time.Since(real.Now()) > time.Minute {
 		t.Error("the clock of this machine is not trusted")
 	}

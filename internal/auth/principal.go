@@ -17,21 +17,26 @@ type Permission = store.Scope
 
 // The permissions.
 const (
-	UsersRead     Permission = "users:read"         // names, addresses and state of people
-	UsersWrite    Permission = "users:write"        // register, change, erase
-	UsersExport   Permission = "users:export"       // all that is held about a person, pictures too
-	Enrol         Permission = "enrol"              // give a person a face
-	ImagesRead    Permission = "images:read"        // the picture that a person was enrolled with
-	Match         Permission = "match"              // compare with one person, 1:1
-	Detect        Permission = "detect"             // find faces in a picture
-	Identify      Permission = "identify"           // search among all people, 1:N
-	Capture       Permission = "camera:capture"     // take a picture with the box's camera
-	CameraView    Permission = "camera:view"        // what a camera sees, live
-	EventsRead    Permission = "events:read"        // the feed of what happens, by ids
-	Verifications Permission = "verifications:read" // the list of decisions, by ids
-	Models        Permission = "models:read"        // how a change of the pack stands, and who has to be enrolled again
+	UsersRead        Permission = "users:read"         // names, addresses and state of people
+	UsersWrite       Permission = "users:write"        // register, change, erase
+	UsersExport      Permission = "users:export"       // all that is held about a person, pictures too
+	Enrol            Permission = "enrol"              // give a person a face
+	ImagesRead       Permission = "images:read"        // the picture that a person was enrolled with
+	Match            Permission = "match"              // compare with one person, 1:1
+	Detect           Permission = "detect"             // find faces in a picture
+	Identify         Permission = "identify"           // search among all people, 1:N
+	Capture          Permission = "camera:capture"     // take a picture with the box's camera
+	CameraView       Permission = "camera:view"        // what a camera sees, live
+	EventsRead       Permission = "events:read"        // the feed of what happens, by ids
+	Verifications    Permission = "verifications:read" // the list of decisions, by ids
+	Models           Permission = "models:read"        // how a change of the pack stands, and who has to be enrolled again
+	Consent          Permission = "consent"            // what people agree to: read the texts, record it, take it back
+	Credentials      Permission = "credentials:manage" // give people PINs, cards and codes, and take them
+	CredentialVerify Permission = "credentials:verify" // find out whose a PIN, card or code is
+
 	// Those of people: no key holds them as a scope.
 	Keys           Permission = "keys:manage"      // make and revoke API keys
+	Policy         Permission = "policy:manage"    // what the merchant decides for all, consent texts too
 	AccountsRead   Permission = "accounts:read"    // who may sign in, and as what
 	AccountsManage Permission = "accounts:manage"  // invite, change, suspend and remove them
 	MerchantWrite  Permission = "merchant:write"   // name and phone of the merchant
@@ -40,7 +45,7 @@ const (
 )
 
 // personal are the permissions that belong to people.
-var personal = []Permission{Keys, AccountsRead, AccountsManage, MerchantWrite, Invite, Self}
+var personal = []Permission{Keys, Policy, AccountsRead, AccountsManage, MerchantWrite, Invite, Self}
 
 // All lists every permission.
 func All() []Permission {
@@ -49,16 +54,16 @@ func All() []Permission {
 
 // Scopes lists what an API key can hold: all but what belongs to people.
 func Scopes() []Permission {
-	return []Permission{UsersRead, UsersWrite, UsersExport, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Models}
+	return []Permission{UsersRead, UsersWrite, UsersExport, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Models, Consent, Credentials, CredentialVerify}
 }
 
 // roles says what a role may do. An integrator's key has what its scopes say.
 var roles = map[store.Role][]Permission{
 	store.RoleOwner:         without(All(), Self),
 	store.RoleAdministrator: without(All(), Self, MerchantWrite, Invite),
-	store.RoleOperator:      {UsersRead, UsersWrite, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Models},
+	store.RoleOperator:      {UsersRead, UsersWrite, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Models, Consent, Credentials, CredentialVerify},
 	store.RoleAuditor:       {EventsRead, Verifications},
-	store.RoleDevice:        {Match, Detect, Identify, Capture},
+	store.RoleDevice:        {Match, Detect, Identify, Capture, CredentialVerify},
 }
 
 // permissions is what a credential with a role and scopes may do. Scopes narrow

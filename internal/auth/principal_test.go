@@ -22,13 +22,14 @@ func TestRolesAndPermissions(t *testing.T) {
 	}{
 		{store.RoleOwner, nil, owner},
 		{store.RoleAdministrator, nil, administrator},
-		{store.RoleOperator, nil, []auth.Permission{auth.UsersRead, auth.UsersWrite, auth.Enrol, auth.ImagesRead, auth.Match, auth.Detect, auth.Identify, auth.Capture, auth.CameraView, auth.EventsRead, auth.Verifications, auth.Models}},
+		{store.RoleOperator, nil, []auth.Permission{auth.UsersRead, auth.UsersWrite, auth.Enrol, auth.ImagesRead, auth.Match, auth.Detect, auth.Identify, auth.Capture, auth.CameraView, auth.EventsRead, auth.Verifications, auth.Models, auth.Consent, auth.Credentials, auth.CredentialVerify}},
 		{store.RoleAuditor, nil, []auth.Permission{auth.EventsRead, auth.Verifications}},
-		{store.RoleDevice, nil, []auth.Permission{auth.Match, auth.Detect, auth.Identify, auth.Capture}},
+		{store.RoleDevice, nil, []auth.Permission{auth.Match, auth.Detect, auth.Identify, auth.Capture, auth.CredentialVerify}},
 		{store.RoleIntegrator, nil, nil},
 		{store.RoleIntegrator, []auth.Permission{auth.Match}, []auth.Permission{auth.Match}},
 		{store.RoleIntegrator, []auth.Permission{auth.Keys}, nil}, // keys are made by people
-		{store.RoleAuditor, []auth.Permission{auth.Match}, nil},   // scopes narrow, they do not widen
+		{store.RoleIntegrator, []auth.Permission{auth.Policy}, nil},
+		{store.RoleAuditor, []auth.Permission{auth.Match}, nil}, // scopes narrow, they do not widen
 		{store.RoleOwner, []auth.Permission{auth.Match}, []auth.Permission{auth.Match}},
 		{"stranger", nil, nil},
 	}

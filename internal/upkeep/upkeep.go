@@ -136,7 +136,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	k.noteErased(ctx)
 	stop := k.Store.Watch(func(c store.Commit) {
 		for i := range c.Events {
-			if c.Events[i].Kind == store.EventErasure {
+			if e := &c.Events[i]; e.Kind == store.EventErasure || e.Kind == store.EventConsent && e.Action == store.ActionWithdrawn {
 				k.mu.Lock()
 				k.erased = true
 				k.mu.Unlock()

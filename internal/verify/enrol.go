@@ -28,8 +28,8 @@ const (
 
 // Enrol makes the template of a person. It happens whole or not at all: when an
 // image is refused, what was enrolled before stays. The errors are ErrImages,
-// ErrUnknownPerson, ErrNoFace, ErrSeveralFaces, ErrLowQuality, ErrOtherFace,
-// ErrDuplicate, and those of the store.
+// ErrUnknownPerson, ErrNoConsent, ErrNoFace, ErrSeveralFaces, ErrLowQuality,
+// ErrOtherFace, ErrDuplicate, and those of the store.
 func (s *Service) Enrol(ctx context.Context, r EnrolRequest) (Enrolment, error) {
 	e, err := s.enrolOnce(ctx, r)
 	for n := 0; errors.Is(err, errMoved) && n < 3; n++ {
@@ -126,7 +126,7 @@ func (s *Service) prepareBeside(ctx context.Context, e *enrolment, kept []store.
 // earlier reads the merchant, and the crops to which this enrolment adds.
 func (s *Service) earlier(ctx context.Context, r EnrolRequest) (merchant store.Merchant, crops []store.Crop, err error) {
 	err = s.store.View(ctx, func(tx *store.Tx) error {
-		if _, merchant, err = person(tx, "enrol", r.Merchant, r.Person); err != nil || !r.Add {
+		if merchant, err = enrollable(tx, r.Merchant, r.Person); err != nil || !r.Add {
 			return err
 		}
 		crops, err = cropsOf(tx, r.Person)
@@ -220,6 +220,9 @@ func (s *Service) findDuplicate(e *enrolment, m store.Merchant) error {
 
 // commit stores the enrolment. It may run again in another transaction.
 func (e *enrolment) commit(tx *store.Tx) error {
+	if _, err := enrollable(tx, e.Merchant, e.Person); err != nil { // he may have taken it back meanwhile
+		return err
+	}
 	p, _, err := person(tx, "enrol", e.Merchant, e.Person)
 	if err != nil {
 		return err

@@ -38,6 +38,7 @@ func reasonOf(err error) string {
 		{ErrDuplicate, ReasonDuplicate},
 		{ErrUnsupported, ReasonUnsupported},
 		{ErrImages, "images"},
+		{ErrNoConsent, "no_consent"},
 	} {
 		if errors.Is(err, known.err) {
 			return known.word

@@ -47,6 +47,7 @@ var (
 	ErrDuplicate     = errors.New("face is enrolled already") // only where the merchant refuses duplicates
 	ErrUnsupported   = errors.New("error rate cannot be guaranteed")
 	ErrImages        = errors.New("number of images not usable")
+	ErrNoConsent     = errors.New("the person has not agreed") // or took it back
 )
 
 // Error says what failed, and to the operator what he can do about it.

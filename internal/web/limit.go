@@ -60,6 +60,18 @@ func (l *Limiter) Take(w http.ResponseWriter, name string) error {
 	return TooMany(w, wait)
 }
 
+// Wait is how long a name has to wait until it may take one; 0: it may now. It
+// counts nothing.
+func (l *Limiter) Wait(name string) time.Duration {
+	if l == nil {
+		return 0
+	}
+	now := l.clock()
+	r := l.of(name, now).ReserveN(now, 1)
+	defer r.CancelAt(now)
+	return r.DelayFrom(now)
+}
+
 // TooMany is the error of a limit: 429, and when to come again.
 func TooMany(w http.ResponseWriter, wait time.Duration) error {
 	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(max(wait, time.Second).Seconds()))))

@@ -69,14 +69,20 @@ func (b *box) furnish(marker string) (p store.Person) {
 	grant := store.Grant{ID: store.NewID[store.GrantID](at), Merchant: "m", Person: p.ID, Door: "d"}
 	session := store.Session{ID: store.NewUUID[store.SessionID](), Merchant: "m", Person: p.ID, Expires: at}
 	review := store.Review{ID: store.NewID[store.ReviewID](at), Merchant: "m", Persons: []store.PersonID{p.ID}}
-	for _, rec := range []any{&crop, &template, &image, &ticket, &grant, &session, &review} {
+	consent := store.Consent{ID: store.NewID[store.ConsentID](at), Merchant: "m", Person: p.ID, Given: at}
+	sighting := store.Sighting{ID: p.ID, Merchant: "m", Person: p.ID}
+	credential := store.Credential{ID: store.NewID[store.CredentialID](at), Merchant: "m", Person: p.ID, Type: store.CredentialPIN}
+	candidate := store.Candidate{ID: store.NewID[store.CropID](at), Merchant: "m", Person: p.ID, Expires: at}
+	former := store.Former{ID: store.FormerID(store.NewID[store.PersonID](at)), Merchant: "m", Person: p.ID}
+	for _, rec := range []any{&crop, &template, &image, &ticket, &grant, &session, &review, &consent, &sighting, &credential, &candidate, &former} {
 		mark(rec, marker)
 	}
 	template.Vector, _ = vector(marker)
 	b.update(func(tx *store.Tx) error {
 		_, err := store.Append(tx, store.Event{Kind: store.EventDecision, Merchant: "m", Person: p.ID}, map[string]string{"name": marker})
 		return errors.Join(err, store.Put(tx, &p), store.Put(tx, &crop), store.Put(tx, &template), store.Put(tx, &image),
-			store.Put(tx, &ticket), store.Put(tx, &grant), store.Put(tx, &session), store.Put(tx, &review))
+			store.Put(tx, &ticket), store.Put(tx, &grant), store.Put(tx, &session), store.Put(tx, &review), store.Put(tx, &consent), store.Put(tx, &sighting),
+			store.Put(tx, &credential), store.Put(tx, &candidate), store.Put(tx, &former))
 	})
 	for range 3 {
 		b.update(func(tx *store.Tx) error {
@@ -91,8 +97,8 @@ func (b *box) furnish(marker string) (p store.Person) {
 // TestEveryKindIsKnown: who adds a kind of record adds it here, and to furnish where
 // it tells about a person.
 func TestEveryKindIsKnown(t *testing.T) {
-	furnished := "person crop template image ticket grant session review event"
-	others := "merchant account code lock letter key retired secret site door device period migration link box foreign pending"
+	furnished := "person crop template image ticket grant session review event consent sighting credential candidate former"
+	others := "merchant account code lock letter key retired secret site door device period migration link box foreign pending consent-text"
 	file, err := parser.ParseFile(token.NewFileSet(), "../schema.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -45,8 +45,8 @@ func TestSealedLater(t *testing.T) {
 			t.Errorf("head %d, %+v, want %d, %+v", w.head(), w.store.Info(), head, info)
 		}
 		w.checkBob()
-		if n := w.indexed(w.ada); n != 9 {
-			t.Errorf("%d lines of the person, want 9", n)
+		if n := w.indexed(w.ada); n != lines {
+			t.Errorf("%d lines of the person, want %d", n, lines)
 		}
 		w.view(func(tx *store.Tx) error {
 			a, err := store.Find(tx, store.AccountByEmail, store.Email(strings.ToLower(markerOfOwner)+"@example.org"))
@@ -87,8 +87,8 @@ func TestSealedLater(t *testing.T) {
 			ofAda++
 		}
 	}
-	if ofAda != 8 { // person, crop, template, image, ticket, grant, session, personal part
-		t.Errorf("%d values of the erased person, want 8", ofAda)
+	if ofAda != values {
+		t.Errorf("%d values of the erased person, want %d", ofAda, values)
 	}
 }
 

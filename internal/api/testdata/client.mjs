@@ -94,6 +94,34 @@ await assert.rejects(none.verifyEmail("x@example.org", "123456"), { status: 422 
 await assert.rejects(none.resetPassword("x", password), { status: 422 });
 await assert.rejects(none.loginFactor("x", { code: "123456" }), { status: 401 });
 await assert.rejects(none.loginPasskey("x"), { status: 422 });
+// A person's rights.
+assert.equal((await owner.changePolicy({ requireConsent: true })).policy.requireConsent, true);
+assert.equal((await owner.showPolicy()).policy.requireConsent, true);
+const { consentText } = await owner.createConsentText({ version: "1", language: "en", text: "I agree." });
+const draft = (await owner.createConsentText({ version: "2", language: "en", text: "I do." })).consentText;
+await owner.deleteConsentText(draft.textId);
+assert.equal((await box.currentConsentText("en")).consentText.textId, consentText.textId);
+assert.equal((await box.showConsentText(consentText.textId)).consentText.text, "I agree.");
+const ella = (await box.register({ firstname: "Ella", lastname: "Baker", email: "ella@example.org" })).userId;
+await assert.rejects(box.enrol(ella, "ella.jpg", picture("blue.jpg")), { status: 422 });
+assert.equal((await box.giveConsent(ella, { textId: consentText.textId, through: "kiosk" })).consent.valid, true);
+await box.enrol(ella, "ella.jpg", picture("blue.jpg"));
+await owner.retireConsentText(consentText.textId);
+assert.equal((await box.listConsentTexts({ current: true })).consentTexts.length, 0);
+assert.equal((await box.listConsents(ella)).mayEnrol, true);
+const { erasureId } = await box.withdrawConsent(ella, { keepUser: true });
+assert.equal((await box.showErasure(erasureId)).receipt.userId, ella);
+
+// Ways in without a face, and how long what is kept.
+const badge = await box.giveCredential(ella, { type: "qr" });
+assert.equal((await box.verifyCredential({ type: "qr", value: badge.value })).userId, ella);
+assert.equal((await box.listCredentials(ella)).credentials.length, 1);
+await box.unlockCredential(ella, badge.credential.credentialId);
+await box.revokeCredential(ella, badge.credential.credentialId);
+assert.equal((await box.verifyCredential({ type: "qr", value: badge.value })).verified, false);
+assert.equal((await owner.changeRetention({ inactive: 730, crops: null })).classes.find((c) => c.name === "inactive").days, 730);
+assert.ok((await owner.showRetention()).fixed.length > 3);
+assert.equal((await owner.previewRetention({ inactive: 1 })).notSeen, 0);
 
 assert.deepEqual(Object.keys(OPERATIONS).filter((id) => !asked.has(id)), []);
 console.log("all is well");

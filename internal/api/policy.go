@@ -1,0 +1,139 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/cypherface/edge/internal/web"
+	"github.com/cypherface/edge/store"
+)
+
+// policy is what a merchant decides for all of its sites, with the defaults filled
+// in.
+type policy struct {
+	FMR              float64 `json:"fmr"`
+	PassiveLiveness  bool    `json:"passiveLiveness"`
+	RefuseDuplicates bool    `json:"refuseDuplicates"`
+	RequireConsent   bool    `json:"requireConsent"`
+}
+
+func (a *API) toPolicy(p *store.MerchantPolicy) policy {
+	out := policy{p.FMR, p.PassiveLiveness, p.RefuseDuplicates, p.ConsentRequired(a.info.Environment)}
+	if out.FMR == 0 {
+		out.FMR = 1e-4
+	}
+	return out
+}
+
+func (a *API) replyPolicy(c *call, m *store.Merchant) error {
+	return c.reply(http.StatusOK, struct {
+		Success bool   `json:"success"`
+		Policy  policy `json:"policy"`
+	}{true, a.toPolicy(&m.Policy)})
+}
+
+// showPolicy is GET /merchant/policy/.
+func (a *API) showPolicy(c *call) error {
+	var m store.Merchant
+	err := a.store.View(c.ctx(), func(tx *store.Tx) (err error) {
+		m, err = store.Get[store.Merchant](tx, c.Merchant)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return a.replyPolicy(c, &m)
+}
+
+// changePolicy is PUT /merchant/policy/: the fields that are there replace those
+// of before.
+func (a *API) changePolicy(c *call) error {
+	var in struct {
+		FMR              *float64 `json:"fmr"`
+		PassiveLiveness  *bool    `json:"passiveLiveness"`
+		RefuseDuplicates *bool    `json:"refuseDuplicates"`
+		RequireConsent   *bool    `json:"requireConsent"`
+	}
+	if err := web.DecodeStrict(c.r, &in, 0); err != nil {
+		return err
+	}
+	if in.FMR != nil && !(*in.FMR >= 1e-8 && *in.FMR <= 1e-2) {
+		return web.Fail(http.StatusBadRequest, "the policy is not well formed").Field("fmr", "must be from 1e-8 to 0.01")
+	}
+	var m store.Merchant
+	err := a.store.Update(c.ctx(), c.cause(), func(tx *store.Tx) (err error) {
+		if m, err = store.Get[store.Merchant](tx, c.Merchant); err != nil {
+			return err
+		}
+		before := a.toPolicy(&m.Policy)
+		set(&m.Policy.FMR, in.FMR)
+		set(&m.Policy.PassiveLiveness, in.PassiveLiveness)
+		set(&m.Policy.RefuseDuplicates, in.RefuseDuplicates)
+		if in.RequireConsent != nil {
+			m.Policy.RequireConsent = in.RequireConsent
+		}
+		if err := store.Put(tx, &m); err != nil {
+			return err
+		}
+		return notePolicy(tx, c.Merchant, policyChanges(before, a.toPolicy(&m.Policy)))
+	})
+	if err != nil {
+		return err
+	}
+	return a.replyPolicy(c, &m)
+}
+
+func set[T any](into, given *T) {
+	if given != nil {
+		*into = *given
+	}
+}
+
+// policyChanges says in words what differs.
+func policyChanges(before, after policy) (words []string) {
+	note := func(name string, from, to any) {
+		if from != to {
+			words = append(words, fmt.Sprintf("%s %v to %v", name, from, to))
+		}
+	}
+	note("fmr", before.FMR, after.FMR)
+	note("passiveLiveness", before.PassiveLiveness, after.PassiveLiveness)
+	note("refuseDuplicates", before.RefuseDuplicates, after.RefuseDuplicates)
+	note("requireConsent", before.RequireConsent, after.RequireConsent)
+	return words
+}
+
+// notePolicy puts a change of policy into the journal in words: the change of the
+// record alone would not say from what to what.
+func notePolicy(tx *store.Tx, m store.MerchantID, changes []string) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	_, err := store.Append(tx, store.Event{Kind: store.EventAccess, Merchant: m, Action: "policy_change", Outcome: store.OutcomeDone, Reasons: changes}, nil)
+	return err
+}
+
+// pageQuery reads cursor and limit of a listing; a parameter that is neither these
+// nor one of others is 400.
+func pageQuery[T any](r *http.Request, others ...string) (q store.Query[T], err error) {
+	v := r.URL.Query()
+	bad := web.Fail(http.StatusBadRequest, "the query is not well formed")
+	for _, name := range slices.Sorted(maps.Keys(v)) {
+		if name != "cursor" && name != "limit" && !slices.Contains(others, name) {
+			bad.Field(web.Clip(name, 40), "is not a parameter of this call")
+		}
+	}
+	q.Cursor, q.Limit = store.Cursor(v.Get("cursor")), 50
+	if v.Has("limit") {
+		if q.Limit, err = strconv.Atoi(v.Get("limit")); err != nil || q.Limit < 1 || q.Limit > 100 {
+			bad.Field("limit", "must be a whole number from 1 to 100")
+		}
+	}
+	if bad.Details != nil {
+		return q, bad
+	}
+	return q, nil
+}
