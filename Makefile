@@ -98,3 +98,10 @@ install: build ## install this build on this machine (root)
 
 clean: ## remove what was built; .deps/ (what was fetched) stays
 	rm -rf bin
+
+.PHONY: sim storm
+sim: ## fleets in virtual time: SEEDS=1000, SEEDS=A..B, or SEED=7 with its trace
+	@$(GO) test -count=1 -timeout 24h $(if $(SEED),-run '^TestSeed$$' -v,-run '^TestSimulation$$') ./sync/simtest -args $(if $(SEED),-sim.seed $(SEED) $(if $(BREAK),-sim.break $(BREAK)),-sim.seeds $(or $(SEEDS),1000))
+
+storm: ## the tables of docs/sync.md: broken promises, and 10,000 boxes that come back
+	@$(GO) test -count=1 -v -run 'TestEveryBreakageIsNoticed|TestStorm' ./sync/simtest -args -sim.storm | sed -n 's/.*go:[0-9]*: |/|/p'

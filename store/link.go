@@ -37,6 +37,8 @@ type Link struct {
 	Hold    bool `json:"hold,omitempty"`    // it may not match before it caught up
 	Revoked bool `json:"revoked,omitempty"` // it may not match at all
 
+	Spread time.Duration `json:"spread,omitempty"` // window in which all boxes of the central connect, as it said last
+
 	Address     string    `json:"address,omitempty"`     // of the central, host:port
 	Fingerprint []byte    `json:"fingerprint,omitempty"` // SHA-256 of the key in its certificate
 	Bearer      string    `json:"bearer,omitempty"`      // the box's own key for the central

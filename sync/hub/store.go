@@ -45,6 +45,8 @@ func AdmitOf(tx *store.Tx, r Admit) (Admitted, error) {
 		return a, err
 	}
 	a.Scopes = []Scope{{Scope: string(d.Site), Oldest: f.Floor + 1, Head: f.Head}}
+	// A box that is confirmed for less than what is trimmed was given up once.
+	a.Hold = b.Applied > 0 && b.Applied < f.Floor
 	if r.Hello.Central == a.Central && r.Hello.CentralEpoch == a.Epoch {
 		for _, m := range r.Hello.Scopes {
 			a.Hold = a.Hold || m.Scope == string(d.Site) && max(m.Rev, m.Snapshot) < f.Floor

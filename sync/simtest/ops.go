@@ -327,7 +327,10 @@ func (s *Sim) insist(b *box, status store.Status, then func()) {
 	s.note(c.name, "has %s as %s", b.name, status)
 	c.change(operator.Actor, func(tx *store.Tx) error {
 		d, err := store.Get[store.Device](tx, store.DeviceID(b.device))
-		if err != nil || d.Status == status {
+		if isNotFound(err) { // a restored central does not know it
+			d, err = s.deviceOf(b), nil
+		}
+		if err != nil || d.Status == status && d.Rev > 0 {
 			return err
 		}
 		d.Status = status

@@ -395,6 +395,7 @@ func (o *oracle) backedUp() { o.backupAt = o.s.now }
 
 // restored notes that what was done at the central since its backup is lost.
 func (o *oracle) restored() {
+	clear(o.mustHold) // the tombstones that were missed are there again
 	for i := range o.writes {
 		w := &o.writes[i]
 		w.gone = w.gone || w.box == nil && w.at >= o.backupAt

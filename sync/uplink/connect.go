@@ -52,10 +52,15 @@ func (m *Machine) welcome(w *wire.Welcome) {
 	c := &m.conn
 	c.credits, c.sent, c.acked = int64(w.Credits), w.Head, w.Head
 	c.ping = max(time.Second, time.Duration(w.Ping)*time.Millisecond)
-	m.spread = time.Duration(w.Spread) * time.Millisecond
+	m.spread = spread(w.Spread)
 	m.heard()
 	m.enqueue(write{req: m.news(w)})
 	m.enter(w)
+}
+
+// spread is a window that the central asks for.
+func spread(ms uint64) time.Duration {
+	return time.Duration(min(ms, uint64(time.Hour/time.Millisecond))) * time.Millisecond
 }
 
 // news is what of a welcome has to be durable.
@@ -63,6 +68,9 @@ func (m *Machine) news(w *wire.Welcome) Save {
 	var s Save
 	if w.Head != m.state.Acked {
 		s.Acked = &w.Head
+	}
+	if sp := spread(w.Spread); sp > 2*m.state.Spread || sp < m.state.Spread/2 {
+		s.Spread = &sp
 	}
 	if w.Hold && !m.state.Hold {
 		s.Hold = &w.Hold
@@ -101,10 +109,7 @@ func (m *Machine) lost(in Lost) {
 	}
 	window := m.cfg.BackoffMin << min(m.attempts, 20)
 	window = min(window, m.cfg.BackoffMax)
-	if m.phase == Online && m.attempts == 0 {
-		window = max(window, m.spread)
-	}
-	window = max(window, m.hint, in.Retry)
+	window = max(window, m.spread, m.hint, in.Retry)
 	switch {
 	case m.refused || in.Refused:
 		window = max(window, m.cfg.RefusedFor)

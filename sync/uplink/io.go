@@ -21,6 +21,8 @@ type State struct {
 	Hold    bool // saved by Save: the box may not match before it caught up
 	Revoked bool // saved by Save: the box may not match at all
 
+	Spread time.Duration // saved by Save: the window in which all boxes begin to connect
+
 	// Age is how old the data is at least when the machine is made: what Tell said
 	// last, saved now and then. Exact says that it is just so old, which takes a clock
 	// that was trusted over the time that the box was off.
@@ -114,9 +116,10 @@ type Read struct {
 // Save notes, in one transaction, what the central said. Pointers are nil where
 // there is nothing new.
 type Save struct {
-	Acked   *uint64 // the central holds the journal up to this event: it may be less than before
-	Hold    *bool   // see State
-	Revoked *bool   // see State
+	Acked   *uint64        // the central holds the journal up to this event: it may be less than before
+	Hold    *bool          // see State
+	Revoked *bool          // see State
+	Spread  *time.Duration // see State
 	// Met says which central it is and in which epoch. Where they are others than
 	// before, bookmarks are void: they begin at 0, and what is there stays until a
 	// snapshot replaces it.

@@ -120,7 +120,7 @@ func (m *Machine) pong(p *wire.Ping) {
 	}
 	m.conn.pings++
 	m.attempts = 0
-	m.spread = time.Duration(min(p.Spread, uint64(time.Hour/time.Millisecond))) * time.Millisecond
+	m.spread = spread(p.Spread)
 	if p.Caught {
 		m.enqueue(write{fresh: true, asOf: m.conn.askedAt})
 	}

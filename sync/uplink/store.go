@@ -30,7 +30,7 @@ func StateOf(tx *store.Tx) (State, error) {
 		Device: string(info.Device), Epoch: info.Epoch, Head: head,
 		Central: string(l.Central), CentralEpoch: l.Epoch, Acked: acked,
 		Scopes: []wire.Bookmark{{Scope: string(l.Site), Rev: l.At, Snapshot: l.Snapshot, Cursor: l.Cursor}},
-		Hold:   l.Hold, Revoked: l.Revoked,
+		Hold:   l.Hold, Revoked: l.Revoked, Spread: l.Spread,
 	}, nil
 }
 
@@ -159,6 +159,9 @@ func save(tx *store.Tx, r Save) error {
 	if r.Revoked != nil {
 		l.Revoked = *r.Revoked
 	}
+	if r.Spread != nil {
+		l.Spread = *r.Spread
+	}
 	if r.Met != nil {
 		if l.Central != "" && l.Central != store.DeviceID(r.Met.Central) {
 			return fmt.Errorf("meet central: %w: it is another than the one that was joined", store.ErrInvalid)
@@ -168,7 +171,7 @@ func save(tx *store.Tx, r Save) error {
 			l.Site = store.SiteID(r.Met.Scopes[0])
 		}
 	}
-	if l.Hold != before.Hold || l.Revoked != before.Revoked || r.Met != nil {
+	if l.Hold != before.Hold || l.Revoked != before.Revoked || l.Spread != before.Spread || r.Met != nil {
 		if err := store.Put(tx, &l); err != nil {
 			return err
 		}

@@ -13,9 +13,9 @@ type Config struct {
 	Random func() float64
 
 	Window     uint64        // bytes that the central may send ahead, as wire.Cost has them; 1 MiB
-	First      time.Duration // within which the first connection is tried; 5 s
+	First      time.Duration // window of the first connection, unless the central said another; 5 s
 	BackoffMin time.Duration // window of the first try after a failure; 1 s
-	BackoffMax time.Duration // window of the later ones; 5 min
+	BackoffMax time.Duration // window of the later ones; 4 min
 	RefusedFor time.Duration // window after the central refused the box for good; 1 h
 	Greeting   time.Duration // how long to wait for Welcome; 20 s
 	Silence    int           // pings that may fail to come; 3
@@ -28,7 +28,7 @@ func (c Config) withDefaults() Config {
 	c.Window = orElse(c.Window, 1<<20)
 	c.First = orElse(c.First, 5*time.Second)
 	c.BackoffMin = orElse(c.BackoffMin, time.Second)
-	c.BackoffMax = orElse(c.BackoffMax, 5*time.Minute)
+	c.BackoffMax = orElse(c.BackoffMax, 4*time.Minute)
 	c.RefusedFor = orElse(c.RefusedFor, time.Hour)
 	c.Greeting = orElse(c.Greeting, 20*time.Second)
 	c.Silence = orElse(c.Silence, 3)
@@ -60,7 +60,7 @@ type Machine struct {
 	why      string
 	dialAt   time.Duration // while Waiting; never: not again
 	attempts int           // that came to nothing since the central was last there
-	spread   time.Duration // window that the central asked for, for when it is lost
+	spread   time.Duration // window that the central asked for: the least there is
 	hint     time.Duration // window that the end of a connection asked for; 0: none
 	refused  bool          // it ended for good
 
@@ -108,11 +108,11 @@ type scope struct {
 
 // New makes the machine of a box, at the moment now.
 func New(now time.Duration, cfg Config, s State) *Machine {
-	m := &Machine{cfg: cfg.withDefaults(), state: s, now: now, phase: Waiting, freshAt: now - s.Age, exact: s.Exact}
+	m := &Machine{cfg: cfg.withDefaults(), state: s, now: now, phase: Waiting, freshAt: now - s.Age, exact: s.Exact, spread: s.Spread}
 	for _, b := range s.Scopes {
 		m.scopes = append(m.scopes, scope{Bookmark: b})
 	}
-	m.dialAt = now + m.jitter(m.cfg.First)
+	m.dialAt = now + m.jitter(max(m.cfg.First, s.Spread))
 	if s.Revoked {
 		m.dialAt, m.why = never, "this box was revoked"
 	}

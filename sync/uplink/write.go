@@ -49,7 +49,7 @@ func (m *Machine) enqueue(x write) {
 }
 
 func onlyAcked(s Save) bool {
-	return s.Acked != nil && s.Hold == nil && s.Revoked == nil && s.Met == nil
+	return s.Acked != nil && s.Hold == nil && s.Revoked == nil && s.Spread == nil && s.Met == nil
 }
 
 // write carries out what waits, as far as it can.
@@ -122,6 +122,9 @@ func (m *Machine) saved(s Save) {
 	}
 	if s.Revoked != nil {
 		m.state.Revoked = *s.Revoked
+	}
+	if s.Spread != nil {
+		m.state.Spread = *s.Spread
 	}
 	if s.Met != nil {
 		m.state.Central, m.state.CentralEpoch = s.Met.Central, s.Met.Epoch

@@ -27,6 +27,7 @@ const (
 	MaxNote     = 16 << 10  // bytes of a signed checkpoint
 	BatchGoal   = 256 << 10 // bytes (Cost) after which a batch is not filled further
 	MaxReadings = 64        // readings of a telemetry message
+	maxRun      = 1 << 40   // revisions that a feed passes over at once
 	maxWas      = 16        // earlier values of a field
 )
 

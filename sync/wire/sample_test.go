@@ -41,7 +41,7 @@ func fill(v reflect.Value, r *rand.Rand) {
 		}
 		if x, ok := v.Addr().Interface().(*Change); ok { // has a run or a record
 			if run := x.Run; x.Op == OpLater {
-				*x = Change{Op: OpLater, Run: run}
+				*x = Change{Op: OpLater, Run: run % maxRun}
 			} else {
 				x.Run = 0
 			}

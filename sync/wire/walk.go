@@ -141,7 +141,9 @@ func (m *Feed) walk(c *coder) {
 func (x *Change) walk(c *coder) {
 	c.small((*uint8)(&x.Op), uint8(OpLater))
 	if x.Op == OpLater {
-		c.number(&x.Run)
+		if c.number(&x.Run); x.Run > maxRun {
+			c.bad("run")
+		}
 		return
 	}
 	c.text(&x.Kind)
