@@ -414,6 +414,21 @@ func (o *oracle) restored() {
 	o.backupAt = o.s.now
 }
 
+// erasuresLost notes that a central which was restored has lost the log of its
+// erasures as well. What no box has heard, nobody knows.
+func (o *oracle) erasuresLost() {
+	for p, e := range o.erasures {
+		tag := p.Tag()
+		known := slices.ContainsFunc(o.s.boxes, func(b *box) bool {
+			v, _ := b.disk.view().Get("erased", tag[:])
+			return v != nil && b.serves() && !b.away
+		})
+		if e.gone = e.gone || !known; !known {
+			delete(o.erasures, p)
+		}
+	}
+}
+
 // mark is the moment of a box's backup.
 func (o *oracle) mark(b *box) time.Duration { return o.s.now }
 

@@ -32,20 +32,40 @@ func (s *Sim) restore() {
 	s.reopen(&c.node, epoch+1)
 	s.registerAgain()
 	if !s.chance(s.faults.reborn) {
-		c.update(operator.Actor, func(tx *store.Tx) error {
-			for _, p := range s.oracle.erasedAtCentral() {
-				if err := store.Erase(tx, p); err != nil && !isNotFound(err) {
-					return err
-				}
-			}
-			return nil
-		}, func(error) {})
-		c.disk.sync()
-		c.commits = nil
+		s.eraseAgain()
+	} else {
+		s.oracle.erasuresLost()
 	}
 	s.oracle.restored()
 	c.backup = c.disk.copy()
 	s.after(s.within(time.Second, 10*time.Second), c.start)
+}
+
+// eraseAgain repeats erasures from their log. Of whom the backup has not, it notes
+// that he is not to come back.
+func (s *Sim) eraseAgain() {
+	c := s.central
+	c.update(operator.Actor, func(tx *store.Tx) error {
+		for _, p := range s.oracle.erasedAtCentral() {
+			if err := store.Erase(tx, p); err != nil && !isNotFound(err) {
+				return err
+			}
+		}
+		return nil
+	}, func(error) {})
+	err := c.disk.update(func(k store.KV) error {
+		for _, p := range s.oracle.erasedAtCentral() {
+			tag := p.Tag()
+			if v, _ := k.Get("erased", tag[:]); v == nil {
+				k.Put("erased", tag[:], make([]byte, 8))
+				s.oracle.erasures[p].boxes = nil // it knows no id to ask boxes for
+			}
+		}
+		return nil
+	})
+	c.fine("repeat erasures", err)
+	c.disk.sync()
+	c.commits = nil
 }
 
 // registerAgain is what an operator has to do after a restore: the backup does not

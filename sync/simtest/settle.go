@@ -217,10 +217,10 @@ func (o *oracle) checkErasures() {
 		if e.gone || e.box != nil && !e.box.serves() {
 			continue
 		}
-		o.forgotten(&o.s.central.node, p)
+		o.forgotten(&o.s.central.node, p, true)
 		for _, b := range o.s.boxes {
 			if b.serves() {
-				o.forgotten(&b.node, p)
+				o.forgotten(&b.node, p, slices.Contains(e.boxes, b))
 			}
 		}
 		for _, b := range e.boxes {
@@ -231,7 +231,9 @@ func (o *oracle) checkErasures() {
 	}
 }
 
-func (o *oracle) forgotten(n *node, p store.PersonID) {
+// forgotten checks that no record tells about a person, and, where the erasure is
+// proven, that the journal does not.
+func (o *oracle) forgotten(n *node, p store.PersonID, proven bool) {
 	for bucket, t := range n.disk.synced.buckets {
 		if !strings.HasPrefix(bucket, "record.") || bucket == "record.event" || bucket == "record.foreign" {
 			continue
@@ -244,7 +246,7 @@ func (o *oracle) forgotten(n *node, p store.PersonID) {
 		}
 	}
 	for _, w := range o.writes {
-		if w.person != p {
+		if w.person != p || !proven {
 			continue
 		}
 		if where, found := n.disk.synced.has(w.value); found {
