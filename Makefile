@@ -84,6 +84,13 @@ kill: setup ## kill the daemon under load, and writing processes, KILLS (300) ti
 migrate: setup ## change the pack for PEOPLE (10,000) while verifications go on: latency, and nobody lost
 	$(GO) test -run 'TestMigration$$' -count=1 -v -timeout 120m ./cmd/cypherfaced -args -migrate $(or $(PEOPLE),10000) -migrate.faces $(or $(FACES),300) -migrate.base 60s
 
+.PHONY: sim storm
+sim: ## fleets in virtual time: SEEDS=1000, SEEDS=A..B, or SEED=7 with its trace (BREAK=promise)
+	@set -o pipefail; $(GO) test -count=1 -timeout 24h -v -run '^Test(Seed|Simulation)$$' ./sync/simtest -args $(if $(SEED),-sim.seed $(SEED) -sim.break "$(BREAK)",-sim.seeds $(or $(SEEDS),1000)) | grep -vE '^(=== |--- |PASS|FAIL|ok )|needs -sim'
+
+storm: ## the tables of docs/sync.md: broken promises, and 10,000 boxes that come back
+	@set -o pipefail; $(GO) test -count=1 -v -run 'TestEveryBreakageIsNoticed|TestStorm' ./sync/simtest -args -sim.storm | sed -n 's/.*go:[0-9]*: |/|/p'
+
 size: setup ## the audit log with EVENTS (10,000,000) events: what listing, proving, verifying cost
 	$(GO) test -run TestSize -count=1 -v -timeout 120m ./internal/audit -args -audit.size $(or $(EVENTS),10000000)
 
@@ -98,10 +105,3 @@ install: build ## install this build on this machine (root)
 
 clean: ## remove what was built; .deps/ (what was fetched) stays
 	rm -rf bin
-
-.PHONY: sim storm
-sim: ## fleets in virtual time: SEEDS=1000, SEEDS=A..B, or SEED=7 with its trace
-	@$(GO) test -count=1 -timeout 24h $(if $(SEED),-run '^TestSeed$$' -v,-run '^TestSimulation$$') ./sync/simtest -args $(if $(SEED),-sim.seed $(SEED) $(if $(BREAK),-sim.break $(BREAK)),-sim.seeds $(or $(SEEDS),1000))
-
-storm: ## the tables of docs/sync.md: broken promises, and 10,000 boxes that come back
-	@$(GO) test -count=1 -v -run 'TestEveryBreakageIsNoticed|TestStorm' ./sync/simtest -args -sim.storm | sed -n 's/.*go:[0-9]*: |/|/p'

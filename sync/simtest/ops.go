@@ -155,7 +155,7 @@ func (s *Sim) enrol(n *node, m store.MerchantID, b *box) {
 		case err != nil:
 			s.violate(n.name, "cannot enrol: %v", err)
 		default:
-			s.oracle.enrolled(p.ID, b)
+			s.oracle.enrolled(&p, b)
 		}
 	})
 }

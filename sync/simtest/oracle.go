@@ -53,9 +53,10 @@ type write struct {
 }
 
 type enrolment struct {
-	box  *box
-	at   time.Duration
-	gone bool
+	email string
+	box   *box
+	at    time.Duration
+	gone  bool
 }
 
 type erasure struct {
@@ -359,7 +360,9 @@ func (o *oracle) decided(b *box, seen string, took time.Duration, err error) {
 	}
 }
 
-func (o *oracle) enrolled(p store.PersonID, b *box) { o.people[p] = &enrolment{box: b, at: o.s.now} }
+func (o *oracle) enrolled(p *store.Person, b *box) {
+	o.people[p.ID] = &enrolment{email: p.Email, box: b, at: o.s.now}
+}
 
 func (o *oracle) edited(p store.PersonID, b *box, before, value string) {
 	o.writes = append(o.writes, write{person: p, before: before, value: value, box: b, at: o.s.now})

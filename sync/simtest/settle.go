@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -285,8 +286,31 @@ func (o *oracle) checkPeople() {
 		}
 		if people == nil || people.values[string(p)] == nil {
 			o.s.violate("central", "%s was enrolled and is not there", p)
+			continue
+		}
+		o.checkAddress(p, e.email, people.values[string(p)])
+	}
+}
+
+// checkAddress checks that somebody has the address that he was given, or has it in
+// dispute, with a review that names him.
+func (o *oracle) checkAddress(p store.PersonID, email string, value []byte) {
+	fields, _ := record(value)
+	switch {
+	case email == "" || fields["email"] == strconv.Quote(email):
+		return
+	case !strings.Contains(fields["disputed"], strconv.Quote(email)):
+		o.s.violate("central", "%s was given %s and has %s", p, email, fields["email"])
+		return
+	}
+	if t := o.s.central.disk.synced.buckets["record.review"]; t != nil {
+		for _, v := range t.values {
+			if f, _ := record(v); strings.Contains(f["persons"], string(p)) && f["reason"] == strconv.Quote(string(store.ReviewConflict)) {
+				return
+			}
 		}
 	}
+	o.s.violate("central", "%s has %s in dispute, and no operator is asked", p, email)
 }
 
 // checkWrites checks that no value which somebody gave is lost without a trace: it

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/ed25519"
 	crand "crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"maps"
@@ -62,14 +63,21 @@ type faults struct {
 // random bytes that a process has, which a run makes repeatable.
 var one sync.Mutex
 
+// alone makes the random bytes of the process repeatable, until what it returns is
+// called.
+func alone(seed uint64) (done func()) {
+	one.Lock()
+	before := crand.Reader
+	crand.Reader = rand.NewChaCha8([32]byte(binary.BigEndian.AppendUint64(make([]byte, 24), seed)))
+	return func() {
+		crand.Reader = before
+		one.Unlock()
+	}
+}
+
 // Run simulates a fleet from a seed: the same seed is the same run.
 func Run(seed uint64, opt Options) Result {
-	one.Lock()
-	defer one.Unlock()
-	before := crand.Reader
-	crand.Reader = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(seed >> 24), byte(seed >> 32)})
-	defer func() { crand.Reader = before }()
-
+	defer alone(seed)()
 	s := &Sim{world: newWorld(seed, opt.Log)}
 	s.hooks = hooksOf(opt.Break)
 	s.oracle = newOracle(s)
@@ -205,7 +213,7 @@ func (s *Sim) deviceOf(b *box) store.Device {
 
 // settleIn is the box's side of joining.
 func (s *Sim) settleIn(b *box, seed []byte) {
-	var adopted []store.PersonID
+	var adopted []store.Person
 	b.update(operator.Actor, func(tx *store.Tx) error {
 		m := store.Merchant{ID: store.NewID[store.MerchantID](b.wall()), Name: "own", Status: store.Active}
 		b.own = m.ID
@@ -217,7 +225,7 @@ func (s *Sim) settleIn(b *box, seed []byte) {
 			if err := store.Put(tx, &p); err != nil {
 				return err
 			}
-			adopted = append(adopted, p.ID)
+			adopted = append(adopted, p)
 		}
 		central := s.central.layout.Info().Device
 		err := store.Join(tx, store.Link{Merchant: b.own, Site: b.site, Central: central, Seed: seed, Address: "central", Bearer: "key"})
@@ -225,15 +233,15 @@ func (s *Sim) settleIn(b *box, seed []byte) {
 			return err
 		}
 		for _, p := range adopted {
-			if err := store.Adopt(tx, store.KindPerson, string(p)); err != nil {
+			if err := store.Adopt(tx, store.KindPerson, string(p.ID)); err != nil {
 				return err
 			}
 		}
 		return nil
 	}, func(error) {})
 	b.syncIn(func([]commit) {
-		for _, p := range adopted {
-			s.oracle.enrolled(p, b)
+		for i := range adopted {
+			s.oracle.enrolled(&adopted[i], b)
 		}
 		b.start()
 	})
