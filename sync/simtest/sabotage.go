@@ -187,7 +187,16 @@ var Breakages = []Broken{
 	}}},
 	{"revocation-ignored", 4, "a revoked box is let in", hooks{admit: func(tx *store.Tx, r hub.Admit) (hub.Admitted, error) {
 		a, err := hub.AdmitOf(tx, r)
+		if !a.Revoked || err != nil {
+			return a, err
+		}
 		a.Revoked = false
+		d, err := store.Get[store.Device](tx, store.DeviceID(r.Hello.Device))
+		if err != nil {
+			return a, err
+		}
+		f, err := store.FeedStateOf(tx, d.Site)
+		a.Scopes = []hub.Scope{{Scope: string(d.Site), Oldest: f.Floor + 1, Head: f.Head}}
 		return a, err
 	}}},
 	{"merged-by-clock", 5, "the change that comes last, by the clock of its box, takes all", hooks{ingest: func(tx *store.Tx, r hub.Ingest) (hub.Ingested, error) {
