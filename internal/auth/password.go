@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/unicode/norm"
 )
 
 // cost is what a password's hash takes. RFC 9106 (section 4) lets who cannot spend
@@ -63,7 +64,8 @@ const (
 // Hashed is how many passwords were hashed since the program began.
 func Hashed() uint64 { return hashed.Load() }
 
-// derive is argon2id, when it is its turn.
+// derive is argon2id, when it is its turn. A password is the same however a keyboard
+// composes its letters (RFC 8265, section 4.2).
 func derive(ctx context.Context, password string, salt []byte, c cost, length uint32) ([]byte, error) {
 	if waiting.Add(1) > maxWaiting {
 		waiting.Add(-1)
@@ -77,7 +79,7 @@ func derive(ctx context.Context, password string, salt []byte, c cost, length ui
 	}
 	waiting.Add(-1)
 	begin := time.Now()
-	hash := argon2.IDKey([]byte(password), salt, c.passes, c.memory, c.lanes, length)
+	hash := argon2.IDKey([]byte(norm.NFC.String(password)), salt, c.passes, c.memory, c.lanes, length)
 	hashed.Add(1)
 	if waiting.Load() == 0 {
 		<-turn

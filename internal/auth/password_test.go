@@ -15,6 +15,10 @@ func TestCheckPassword(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	composed, err := auth.HashPassword(t.Context(), "Gr\u00f6\u00dfe 1843")
+	if err != nil {
+		t.Fatal(err)
+	}
 	// Made by the reference implementation (argon2 somesalt -id -t 2 -m 16 -p 1), with
 	// other parameters.
 	foreign := "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
@@ -24,6 +28,7 @@ func TestCheckPassword(t *testing.T) {
 	}{
 		{"right", hash, "correct horse", true, false},
 		{"wrong", hash, "correct horsf", false, false},
+		{"letters in two parts", composed, "Gro\u0308\u00dfe 1843", true, false},
 		{"empty", hash, "", false, false},
 		{"too long", hash, strings.Repeat("a", 129), false, false},
 		{"no hash", "", "correct horse", false, false},
