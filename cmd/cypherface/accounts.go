@@ -14,7 +14,7 @@ import (
 
 func accountsCommand() command {
 	return command{
-		name: "accounts", args: "list|create|invite|invitations|revoke|password|role|suspend|resume|remove|totp|reset-factor|unlock [flags] [ADDRESS] [ROLE]",
+		name: "accounts", args: "list|create|invite|invitations|revoke|password|role|suspend|resume|remove|totp|reset-factor|unlock|merchants|merchant [flags] [ADDRESS] [ROLE]",
 		summary: "who may sign in to the box, and as what",
 		help: `list          who may sign in
 create        makes an account at once: the first owner of a box above all. Its password
@@ -29,6 +29,8 @@ remove        the account goes, with its logins, factors and codes
 totp          sets up an authenticator app: shows a QR code and asks for a code of it
 reset-factor  takes all second factors away, for somebody who has lost them
 unlock        forgets all failed logins, of everybody
+merchants     those of the box; merchant ID suspended lets nobody of one in any more, and
+              merchant ID active does again
 
 An account is named by its e-mail address or its id. A last owner stays.
 
@@ -91,6 +93,8 @@ var accountVerbs = map[string]struct {
 	"totp":         {1, (*accountsFlags).totp},
 	"reset-factor": {1, (*accountsFlags).resetFactor},
 	"unlock":       {0, (*accountsFlags).unlock},
+	"merchants":    {0, (*accountsFlags).merchants},
+	"merchant":     {2, (*accountsFlags).changeMerchant},
 }
 
 func runAccounts(ctx context.Context, t *terminal, args []string) error {
@@ -346,6 +350,36 @@ func (f *accountsFlags) unlock(ctx context.Context, _ []string) error {
 	}
 	fmt.Fprintf(f.t.out, "forgotten: %d counts of failed logins\n", out.Removed)
 	return nil
+}
+
+func (f *accountsFlags) merchants(ctx context.Context, _ []string) error {
+	var out struct {
+		Merchants []struct {
+			MerchantID   string    `json:"merchantId"`
+			BusinessName string    `json:"businessName"`
+			Status       string    `json:"status"`
+			CreatedAt    time.Time `json:"createdAt"`
+		}
+	}
+	if err := f.call(ctx, "GET", "/control/merchants", nil, &out); err != nil {
+		return err
+	}
+	if f.asJSON {
+		return printJSON(f.t.out, out.Merchants)
+	}
+	w := tabwriter.NewWriter(f.t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tNAME\tSTATUS\tSINCE")
+	for _, m := range out.Merchants {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", m.MerchantID, m.BusinessName, m.Status, m.CreatedAt.Local().Format("2006-01-02"))
+	}
+	return w.Flush()
+}
+
+func (f *accountsFlags) changeMerchant(ctx context.Context, words []string) error {
+	if err := f.call(ctx, "PUT", "/control/merchants/"+url.PathEscape(words[0]), map[string]string{"status": words[1]}, &struct{}{}); err != nil {
+		return err
+	}
+	return f.done(words[1], words[0])
 }
 
 // totp shows the secret of a new authenticator app, and asks for a code of it.

@@ -133,4 +133,18 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("mail password: %d %s%s", code, out, errs)
 	}
 	box(0, "mail", "password", "--forget")
+	var merchants []struct{ MerchantID, Status string }
+	if err := json.Unmarshal([]byte(box(0, "accounts", "merchants", "--json")), &merchants); err != nil || len(merchants) != 1 {
+		t.Fatalf("%+v, %v", merchants, err)
+	}
+	id := merchants[0].MerchantID
+	box(0, "accounts", "merchant", id, "suspended")
+	if out := box(0, "accounts", "merchants"); !strings.Contains(out, "suspended") {
+		t.Errorf("merchants: %s", out)
+	}
+	box(0, "accounts", "merchant", id, "active")
+	box(0, "accounts", "list", "--merchant-id", id)
+	if out := box(2, "accounts", "list", "--merchant-id", strings.Repeat("a", 24)); !strings.Contains(out, "no such thing") {
+		t.Errorf("another merchant: %s", out)
+	}
 }

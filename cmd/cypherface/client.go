@@ -29,7 +29,7 @@ import (
 )
 
 // boxFlags say which box a command is about.
-type boxFlags struct{ data, packs, masterKey, env *string }
+type boxFlags struct{ data, packs, masterKey, env, merchant *string }
 
 func addBoxFlags(fs *flag.FlagSet, t *terminal) boxFlags {
 	dir := t.getenv("CYPHERFACE_DATA")
@@ -41,6 +41,7 @@ func addBoxFlags(fs *flag.FlagSet, t *terminal) boxFlags {
 		packs:     fs.String("packs", "", "`folder` of the packs, where no box is running"),
 		masterKey: fs.String("master-key", "", "`place` of the box's master key, as its setting says, where no box is running"),
 		env:       fs.String("env", string(store.Sandbox), "`environment` of the box: sandbox or production"),
+		merchant:  fs.String("merchant-id", "", "for which merchant, where the box has several (cypherface accounts merchants)"),
 	}
 }
 
@@ -50,11 +51,21 @@ type client struct {
 	http  http.Client
 	env   store.Environment
 	close []func() error
+
+	merchant string // "" is the only one
 }
 
 // connect reaches the box. recognise says that faces will be recognised, which
 // takes the networks where no daemon has them loaded.
 func (f boxFlags) connect(ctx context.Context, t *terminal, recognise bool) (*client, error) {
+	c, err := f.reach(ctx, t, recognise)
+	if err == nil {
+		c.merchant = *f.merchant
+	}
+	return c, err
+}
+
+func (f boxFlags) reach(ctx context.Context, t *terminal, recognise bool) (*client, error) {
 	if !f.environment().Valid() {
 		return nil, fmt.Errorf("reach the box: it has no environment %q (--env sandbox or --env production)", *f.env)
 	}
@@ -214,6 +225,9 @@ func (c *client) send(ctx context.Context, method, path string, body any) (io.Re
 		return nil, err
 	}
 	req.Header.Set("Content-Type", contentType)
+	if c.merchant != "" {
+		req.Header.Set("merchantId", c.merchant)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("ask the box: %w", err)

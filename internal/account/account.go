@@ -102,6 +102,15 @@ func New(c Config) *Accounts {
 	return &Accounts{Config: c, store: c.Store, now: c.Clock, wake: make(chan struct{}, 1), trying: map[store.LockID]int{}}
 }
 
+// clockKnown is auth.ErrClock where the time is not known: then nobody is let in, and
+// no code of an authenticator app means anything.
+func (s *Accounts) clockKnown() error {
+	if s.Authority.TimeKnown != nil && !s.Authority.TimeKnown() {
+		return auth.ErrClock
+	}
+	return nil
+}
+
 // A Caller is who asks, and from where.
 type Caller struct {
 	Address string // of the network; see web.Address

@@ -67,10 +67,11 @@ type Proof struct {
 
 // Second is the second step of a login. The ticket is good once, and for maxTries
 // wrong codes; these count for the account besides, so that who knows the password
-// cannot guess on with other tickets. The error is ErrRefused or LockedError.
+// cannot guess on with other tickets. The error is ErrRefused, LockedError
+// or auth.ErrClock.
 func (s *Accounts) Second(ctx context.Context, p Proof) (in Login, err error) {
-	if s.Authority.TimeKnown != nil && !s.Authority.TimeKnown() {
-		return in, auth.ErrClock
+	if err := s.clockKnown(); err != nil {
+		return in, err
 	}
 	var of tries
 	done := func() {}
@@ -247,8 +248,8 @@ func (s *Accounts) SetupTOTPFor(ctx context.Context, cause store.Cause, m store.
 
 // ConfirmTOTP makes an authenticator app count that shows it works, and ends the
 // other logins, which were made by a password alone. recovery are codes for when it
-// is lost, where the account had no factor before. The error is ErrFactor, ErrCode
-// or LockedError.
+// is lost, where the account had no factor before. The error is ErrFactor, ErrCode,
+// LockedError or auth.ErrClock.
 func (s *Accounts) ConfirmTOTP(ctx context.Context, c Caller, p auth.Principal, code string) (recovery []string, err error) {
 	return s.confirmTOTP(ctx, c, c.as(p.Account), p.Merchant, p.Account, p.Login(), code)
 }
@@ -259,6 +260,9 @@ func (s *Accounts) ConfirmTOTPFor(ctx context.Context, cause store.Cause, m stor
 }
 
 func (s *Accounts) confirmTOTP(ctx context.Context, c Caller, cause store.Cause, m store.MerchantID, id store.AccountID, but store.KeyID, code string) (recovery []string, err error) {
+	if err := s.clockKnown(); err != nil {
+		return nil, err
+	}
 	of := tries{s.lockID(lockFactor, string(id))}
 	done := func() {}
 	if err := s.store.View(ctx, func(tx *store.Tx) (err error) { done, err = s.admit(tx, of); return err }); err != nil {

@@ -35,8 +35,8 @@ func fold(address string) string { return strings.ToLower(strings.TrimSpace(addr
 // Login checks a password. It takes one hash, whatever is wrong, and one
 // transaction. The error is ErrRefused, LockedError, auth.ErrBusy or auth.ErrClock.
 func (s *Accounts) Login(ctx context.Context, a Attempt) (in Login, err error) {
-	if s.Authority.TimeKnown != nil && !s.Authority.TimeKnown() {
-		return in, auth.ErrClock
+	if err := s.clockKnown(); err != nil {
+		return in, err
 	}
 	var account store.Account
 	var of tries

@@ -23,6 +23,8 @@ import (
 //	POST   /control/accounts/{accountId}/totp/confirm a code of it
 //	DELETE /control/accounts/{accountId}/factor       all second factors are taken away
 //	POST   /control/accounts/unlock                   all failed logins are forgotten
+//	GET    /control/merchants                         those of the environment
+//	PUT    /control/merchants/{merchantId}            active, or suspended: nobody of it gets in
 //	GET    /control/mail                              how mail leaves the box
 //	POST   /control/mail/codes                        the letters that wait, with their codes
 //	POST   /control/mail/test                         a mail, now
@@ -35,6 +37,8 @@ func accountOperations() []operation {
 		{"POST", "/control/accounts/{accountId}/totp/confirm", auth.AccountsManage, (*API).confirmAccountTOTP},
 		{"DELETE", "/control/accounts/{accountId}/factor", auth.AccountsManage, (*API).resetFactor},
 		{"POST", "/control/accounts/unlock", "", (*API).unlock},
+		{"GET", "/control/merchants", "", (*API).listMerchants},
+		{"PUT", "/control/merchants/{merchantId}", "", (*API).changeMerchant},
 		{"GET", "/control/mail", "", (*API).mailStatus},
 		{"POST", "/control/mail/codes", "", (*API).mailCodes},
 		{"POST", "/control/mail/test", "", (*API).mailTest},
@@ -149,6 +153,57 @@ func (a *API) unlock(c *call) error {
 		Success bool `json:"success"`
 		Removed int  `json:"removed"`
 	}{true, n})
+}
+
+// listMerchants is GET /control/merchants.
+func (a *API) listMerchants(c *call) error {
+	all := []merchantMe{}
+	err := a.store.View(c.ctx(), func(tx *store.Tx) error {
+		for m, err := range store.All(tx, store.Merchants) {
+			if err != nil {
+				return err
+			}
+			all = append(all, toMerchantMe(&m))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, struct {
+		Success   bool         `json:"success"`
+		Merchants []merchantMe `json:"merchants"`
+	}{true, all})
+}
+
+// changeMerchant is PUT /control/merchants/{merchantId}. Its keys and logins get
+// nobody in while it is suspended, at once.
+func (a *API) changeMerchant(c *call) error {
+	id, err := store.ParseID[store.MerchantID](c.r.PathValue("merchantId"))
+	if err != nil {
+		return badID("merchantId")
+	}
+	var in struct {
+		Status store.Status `json:"status"`
+	}
+	if err := web.DecodeStrict(c.r, &in, 0); err != nil {
+		return err
+	}
+	if in.Status != store.Active && in.Status != store.Suspended {
+		return web.Fail(http.StatusBadRequest, "a field is not well formed").Field("status", "must be active or suspended")
+	}
+	err = a.store.Update(c.ctx(), c.operatorCause(), func(tx *store.Tx) error {
+		m, err := store.Get[store.Merchant](tx, id)
+		if err != nil || m.Status == in.Status {
+			return err
+		}
+		m.Status = in.Status
+		return store.Put(tx, &m)
+	})
+	if err != nil {
+		return err
+	}
+	return c.done("Changed.")
 }
 
 // mailStatus is GET /control/mail.

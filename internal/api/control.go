@@ -70,7 +70,7 @@ func (a *API) onlyMerchant(r *http.Request) (m store.MerchantID, err error) {
 		case len(page.Items) == 0:
 			return web.Fail(http.StatusNotFound, "the box has no merchant yet")
 		case len(page.Items) > 1:
-			return web.Fail(http.StatusBadRequest, "the box has several merchants").Field("merchantId", "is required as a header")
+			return web.Fail(http.StatusBadRequest, "the box has several merchants").Field("merchantId", "is required as a header; cypherface takes it as --merchant-id")
 		}
 		m = page.Items[0].ID
 		return nil

@@ -340,8 +340,39 @@ func TestAnAccountHasItsLimit(t *testing.T) {
 func TestNoLoginsWhileTheClockIsWrong(t *testing.T) {
 	b := newBox(t, store.Sandbox)
 	b.person("ada@example.org", store.RoleOwner)
+	token := b.want(b.signIn("ada@example.org", password), 200).text("token")
 	b.auth.TimeKnown = func() bool { return false }
 	b.want(b.signIn("ada@example.org", password), 503)
+	b.want(b.second("x", "code", "123456"), 503)
+	b.want(b.callAs(token, "POST", "/factors/totp/confirm", `{"code":"123456"}`), 503)
+	b.want(b.callAs(token, "GET", "/merchant/me", nil), 200)
+}
+
+// Logins that are over are swept away.
+func TestLoginsAreSweptAway(t *testing.T) {
+	b := newBox(t, store.Sandbox)
+	ada := b.member("ada@example.org", store.RoleOwner)
+	for range 25 { // of which the oldest end
+		b.open(&ada)
+	}
+	count := func() (n int) {
+		b.update(func(tx *store.Tx) (err error) { n, err = store.Count(tx, store.LoginsByExpiry); return err })
+		return n
+	}
+	sweep := func() {
+		ctx, stop := context.WithTimeout(t.Context(), 200*time.Millisecond) // one round, and the wait for the next
+		defer stop()
+		if err := b.Sweep(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if sweep(); count() != auth.MaxLogins {
+		t.Errorf("%d logins", count())
+	}
+	b.now = b.now.Add(auth.MaxLogin + time.Second)
+	if sweep(); count() != 0 {
+		t.Errorf("%d logins that are over", count())
+	}
 }
 
 func TestChangePassword(t *testing.T) {
