@@ -135,7 +135,7 @@ func TestTypesAreThoseOfTheContract(t *testing.T) {
 		AccessToken{}, Account{}, Login{}, FactorDue{}, Factors{}, Passkey{}, FactorAdded{}, Invitation{}, KeyRequest{}, NewKey{}, KeyList{}, Key{}, UserFields{}, User{}, Upload{}, UploadedImage{}, Match{}, Detection{}, Scan{}, Face{}, BoundingBox{},
 		NewSession{}, Frame{}, LivenessMatch{}, LivenessCheck{}, Session{}, VerificationPage{}, Verification{}, Identification{},
 		ConsentText{}, ConsentTextPage{}, ConsentRequest{}, Actor{}, Consent{}, ConsentList{}, Withdrawn{}, PolicyRequest{},
-		CredentialRequest{}, Credential{}, CredentialGiven{}, CredentialShown{}, CredentialVerdict{}, Retention{}, RetentionPreview{},
+		CredentialRequest{}, Credential{}, CredentialGiven{}, CredentialShown{}, CredentialVerdict{}, Retention{}, RetentionPreview{}, Review{}, ReviewPage{}, ReviewStatistics{}, MergeUsersRequest{}, UsersMerged{},
 	} {
 		typ := reflect.TypeOf(v)
 		s := c.Components.Schemas[typ.Name()]

@@ -105,7 +105,7 @@ export interface KeyRequest {
   name?: string;
   rotate?: boolean | string;
   role?: "integrator" | "operator" | "auditor" | "device";
-  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read" | "consent" | "credentials:manage" | "credentials:verify")[];
+  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read" | "consent" | "credentials:manage" | "credentials:verify" | "reviews:manage")[];
 }
 
 export interface NewKey {
@@ -116,7 +116,7 @@ export interface NewKey {
   keyId: string;
   environment: "sandbox" | "production";
   role: "integrator" | "operator" | "auditor" | "device";
-  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read" | "consent" | "credentials:manage" | "credentials:verify")[];
+  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read" | "consent" | "credentials:manage" | "credentials:verify" | "reviews:manage")[];
   createdAt: string;
 }
 
@@ -131,7 +131,7 @@ export interface Key {
   last4: string;
   status: "active" | "expiring" | "expired" | "suspended" | "revoked";
   role: string;
-  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read" | "consent" | "credentials:manage" | "credentials:verify")[];
+  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read" | "consent" | "credentials:manage" | "credentials:verify" | "reviews:manage")[];
   createdAt: string;
   lastUsedAt?: string;
   expiresAt?: string;
@@ -487,6 +487,74 @@ export interface RetentionPreview {
   inactiveSince?: string;
 }
 
+export type ReviewReason = "duplicate" | "look_alike" | "conflict" | "wrong_match" | "ageing";
+
+export interface Review {
+  reviewId: string;
+  reason: ReviewReason;
+  state: "open" | "settled";
+  userIds: string[];
+  similarity?: number;
+  verificationId?: string;
+  cause?: "drift" | "age";
+  createdAt: string;
+  settledAt?: string;
+  settledBy?: Actor;
+  outcome?: "different_people" | "same_person" | "updated" | "dismissed";
+  users?: User[];
+}
+
+export interface ReviewAnswer {
+  success: true;
+  review: Review;
+}
+
+export interface ReviewPage {
+  success: true;
+  reviews: Review[];
+  nextCursor?: string;
+}
+
+export interface ReviewStatistics {
+  success: true;
+  falseMatches: { open: number; confirmed: number; dismissed: number };
+  impostorProbes: number;
+  impostorBest: number;
+  impostorShare: number;
+  open: number;
+}
+
+export type MergeField = "firstname" | "lastname" | "email" | "phone" | "externalId" | "password";
+
+export interface SettleRequest {
+  outcome: "different_people" | "same_person" | "dismissed";
+  into?: string;
+  fields?: MergeField[];
+  dryRun?: boolean;
+}
+
+export interface MergeUsersRequest {
+  from: string;
+  fields?: MergeField[];
+  dryRun?: boolean;
+}
+
+export interface UsersMerged {
+  success: true;
+  dryRun: boolean;
+  message: string;
+  userId: string;
+  from: string;
+  user: User;
+  crops: number;
+  cropsDropped: number;
+  grants: number;
+  credentials: number;
+  pinsLost: number;
+  consents: number;
+  erasureId?: string;
+}
+
 export interface UserExport {
   success: true;
   exportedAt: string;
@@ -720,6 +788,12 @@ export declare class CypherFace {
   showRetention(): Promise<Retention>;
   changeRetention(days: RetentionRequest): Promise<Retention>;
   previewRetention(days: RetentionRequest): Promise<RetentionPreview>;
+  listReviews(query?: { state?: "open" | "settled"; reason?: ReviewReason; cursor?: string; limit?: number }): Promise<ReviewPage>;
+  reviewStatistics(): Promise<ReviewStatistics>;
+  showReview(reviewId: string): Promise<ReviewAnswer>;
+  settleReview(reviewId: string, request: SettleRequest): Promise<ReviewAnswer | UsersMerged>;
+  mergeUsers(userId: string, request: MergeUsersRequest): Promise<UsersMerged>;
+  markWrong(verificationId: string, request?: { actualUserId?: string }): Promise<ReviewAnswer>;
   showImage(userId: string): Promise<Blob>;
   deleteImage(userId: string): Promise<Done & { userId: string }>;
   generateUploadUrl(request: UploadRequest): Promise<Upload>;

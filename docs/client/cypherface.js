@@ -70,6 +70,12 @@ export const OPERATIONS = Object.freeze({
   showRetention: ["GET", "/merchant/retention"],
   changeRetention: ["PUT", "/merchant/retention"],
   previewRetention: ["POST", "/merchant/retention/preview"],
+  listReviews: ["GET", "/reviews"],
+  reviewStatistics: ["GET", "/reviews/statistics"],
+  showReview: ["GET", "/reviews/{reviewId}"],
+  settleReview: ["POST", "/reviews/{reviewId}/settle"],
+  mergeUsers: ["POST", "/users/{userId}/merge"],
+  markWrong: ["POST", "/verifications/{verificationId}/wrong"],
   showImage: ["GET", "/image/{userId}"],
   deleteImage: ["DELETE", "/image/{userId}"],
   generateUploadUrl: ["POST", "/upload/generate-url"],
@@ -207,6 +213,12 @@ export class CypherFace {
   showRetention() { return this.call("showRetention"); }
   changeRetention(days) { return this.call("changeRetention", { json: days }); }
   previewRetention(days) { return this.call("previewRetention", { json: days }); }
+  listReviews(query = {}) { return this.call("listReviews", { query }); }
+  reviewStatistics() { return this.call("reviewStatistics"); }
+  showReview(reviewId) { return this.call("showReview", { path: { reviewId } }); }
+  settleReview(reviewId, request) { return this.call("settleReview", { path: { reviewId }, json: request }); }
+  mergeUsers(userId, request) { return this.call("mergeUsers", { path: { userId }, json: request }); }
+  markWrong(verificationId, request = {}) { return this.call("markWrong", { path: { verificationId }, json: request }); }
   showImage(userId) { return this.call("showImage", { path: { userId } }); }
   deleteImage(userId) { return this.call("deleteImage", { path: { userId } }); }
 

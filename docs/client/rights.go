@@ -308,3 +308,107 @@ func (c *Client) ChangeRetention(ctx context.Context, days map[string]*int) (Ret
 func (c *Client) PreviewRetention(ctx context.Context, days map[string]*int) (RetentionPreview, error) {
 	return get[RetentionPreview](ctx, c, "previewRetention", call{json: days})
 }
+
+// Review is something that an operator has to settle.
+type Review struct {
+	ReviewID       string    `json:"reviewId"`
+	Reason         string    `json:"reason"` // duplicate, look_alike, conflict, wrong_match, ageing
+	State          string    `json:"state"`  // open, settled
+	UserIDs        []string  `json:"userIds"`
+	Similarity     float64   `json:"similarity"`
+	VerificationID string    `json:"verificationId"`
+	Cause          string    `json:"cause"`
+	CreatedAt      time.Time `json:"createdAt"`
+	SettledAt      time.Time `json:"settledAt"`
+	SettledBy      *Actor    `json:"settledBy"`
+	Outcome        string    `json:"outcome"`
+	Users          []User    `json:"users"`
+}
+
+// ReviewPage is a page of reviews.
+type ReviewPage struct {
+	Success    bool     `json:"success"`
+	Reviews    []Review `json:"reviews"`
+	NextCursor string   `json:"nextCursor"`
+}
+
+// ReviewStatistics says how often the box was wrong, as far as somebody told.
+type ReviewStatistics struct {
+	Success      bool `json:"success"`
+	FalseMatches struct {
+		Open      int `json:"open"`
+		Confirmed int `json:"confirmed"`
+		Dismissed int `json:"dismissed"`
+	} `json:"falseMatches"`
+	ImpostorProbes int     `json:"impostorProbes"`
+	ImpostorBest   float64 `json:"impostorBest"`
+	ImpostorShare  float64 `json:"impostorShare"`
+	Open           int     `json:"open"`
+}
+
+// MergeUsersRequest says who goes, and of which fields his count.
+type MergeUsersRequest struct {
+	From   string   `json:"from"`
+	Fields []string `json:"fields,omitempty"`
+	DryRun bool     `json:"dryRun,omitempty"`
+}
+
+// UsersMerged is what a merge did, or would do.
+type UsersMerged struct {
+	Success      bool   `json:"success"`
+	DryRun       bool   `json:"dryRun"`
+	Message      string `json:"message"`
+	UserID       string `json:"userId"`
+	From         string `json:"from"`
+	User         User   `json:"user"`
+	Crops        int    `json:"crops"`
+	CropsDropped int    `json:"cropsDropped"`
+	Grants       int    `json:"grants"`
+	Credentials  int    `json:"credentials"`
+	PINsLost     int    `json:"pinsLost"`
+	Consents     int    `json:"consents"`
+	ErasureID    string `json:"erasureId"`
+}
+
+// Reviews lists reviews, oldest first; an empty state is open.
+func (c *Client) Reviews(ctx context.Context, state, reason, cursor string) (ReviewPage, error) {
+	return get[ReviewPage](ctx, c, "listReviews", call{query: query("state", state, "reason", reason, "cursor", cursor)})
+}
+
+// ReviewStatistics counts false matches.
+func (c *Client) ReviewStatistics(ctx context.Context) (ReviewStatistics, error) {
+	return get[ReviewStatistics](ctx, c, "reviewStatistics", call{})
+}
+
+// Review shows one, with its users.
+func (c *Client) Review(ctx context.Context, reviewID string) (Review, error) {
+	return c.review(ctx, "showReview", call{path: []string{"reviewId", reviewID}})
+}
+
+// SettleReview settles one with different_people or dismissed; MergeUsers is for one
+// person.
+func (c *Client) SettleReview(ctx context.Context, reviewID, outcome string) (Review, error) {
+	return c.review(ctx, "settleReview", call{path: []string{"reviewId", reviewID}, json: map[string]string{"outcome": outcome}})
+}
+
+// MergeUsers makes one user of two. There is no way back.
+func (c *Client) MergeUsers(ctx context.Context, userID string, r MergeUsersRequest) (UsersMerged, error) {
+	return get[UsersMerged](ctx, c, "mergeUsers", call{path: []string{"userId", userID}, json: r})
+}
+
+// MarkWrong says that a decision took one for another; actualUserID may be empty.
+func (c *Client) MarkWrong(ctx context.Context, verificationID, actualUserID string) (Review, error) {
+	body := map[string]string{}
+	if actualUserID != "" {
+		body["actualUserId"] = actualUserID
+	}
+	return c.review(ctx, "markWrong", call{path: []string{"verificationId", verificationID}, json: body})
+}
+
+func (c *Client) review(ctx context.Context, operation string, in call) (Review, error) {
+	var out struct {
+		Review Review `json:"review"`
+	}
+	err := c.do(ctx, operation, in, &out)
+	return out.Review, err
+}

@@ -47,6 +47,7 @@ type verifier interface {
 	Verify(context.Context, verify.VerifyRequest) (verify.Result, error)
 	Identify(context.Context, verify.IdentifyRequest) (verify.Identification, error)
 	Live(context.Context, verify.LiveRequest) (verify.LiveResult, error)
+	Merge(context.Context, verify.MergeRequest) (verify.Merged, error)
 }
 
 // detector is what the API wants of engine.Engine.
@@ -273,6 +274,12 @@ func operations() []operation {
 		{"GET", "/merchant/retention", auth.Policy, (*API).showRetention},
 		{"PUT", "/merchant/retention", auth.Policy, (*API).changeRetention},
 		{"POST", "/merchant/retention/preview", auth.Policy, (*API).previewRetention},
+		{"GET", "/reviews", auth.Reviews, (*API).listReviews},
+		{"GET", "/reviews/statistics", auth.Reviews, (*API).reviewStatistics},
+		{"GET", "/reviews/{reviewId}", auth.Reviews, (*API).showReview},
+		{"POST", "/reviews/{reviewId}/settle", auth.Reviews, (*API).settleReview},
+		{"POST", "/users/{userId}/merge", auth.Reviews, (*API).merge},
+		{"POST", "/verifications/{verificationId}/wrong", auth.Reviews, (*API).markWrong},
 		{"GET", "/merchant/policy", auth.Policy, (*API).showPolicy},
 		{"PUT", "/merchant/policy", auth.Policy, (*API).changePolicy},
 		{"GET", "/image/{userId}", auth.ImagesRead, (*API).showImage},

@@ -465,3 +465,25 @@ func (f *colours) Snapshot(context.Context) (image.Image, error) {
 	}
 	return jpeg.Decode(bytes.NewReader(jpegOf(f.sees).data))
 }
+
+// Merge moves the colour of who is no more to who stays, unless both have another.
+func (f *colours) Merge(ctx context.Context, r verify.MergeRequest) (verify.Merged, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range []store.PersonID{r.Into, r.From} {
+		if err := f.known(ctx, r.Merchant, id); err != nil {
+			return verify.Merged{}, err
+		}
+	}
+	into, from := f.enrolled[r.Into], f.enrolled[r.From]
+	if into != nil && from != nil && into != from {
+		return verify.Merged{}, &verify.Error{Op: "merge", Err: verify.ErrOtherFace}
+	}
+	m := verify.Merged{Crops: 2}
+	err := f.store.Update(ctx, r.Cause, r.Move)
+	if err == nil && from != nil {
+		f.enrolled[r.Into] = from
+		delete(f.enrolled, r.From)
+	}
+	return m, err
+}

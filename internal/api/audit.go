@@ -23,6 +23,7 @@ type auditLog interface {
 	Export(context.Context, io.Writer, audit.ExportOptions) error
 	Checkpoint(context.Context) (audit.Checkpoint, error)
 	Key() string
+	Event(ctx context.Context, epoch, seq uint64) (store.Event, error)
 	Receipt(ctx context.Context, m store.MerchantID, epoch, seq uint64, copies func(*store.Event) []audit.Copy) (audit.Receipt, error)
 }
 

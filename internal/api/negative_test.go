@@ -158,10 +158,10 @@ func (s *spoiler) spoilBytes(b []byte) []byte {
 // path fills in the parameters of a path, and a query of those that there are.
 func (s *spoiler) path(op [2]string) string {
 	p := op[1]
-	for _, name := range []string{"userId", "sessionId", "keyId", "ticket", "textId", "erasureId", "credentialId", "accountId", "invitationId"} {
+	for _, name := range []string{"userId", "sessionId", "keyId", "ticket", "textId", "erasureId", "credentialId", "reviewId", "verificationId", "accountId", "invitationId"} {
 		value := map[string]string{
 			"userId": s.ids.user, "sessionId": s.ids.session, "keyId": s.ids.key, "ticket": "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff",
-			"textId": s.ids.text, "erasureId": s.ids.erasure, "credentialId": s.ids.credential,
+			"textId": s.ids.text, "erasureId": s.ids.erasure, "credentialId": s.ids.credential, "reviewId": s.ids.review, "verificationId": s.ids.decision,
 			"accountId": s.ids.account, "invitationId": s.ids.invitation,
 		}[name]
 		if s.rng.IntN(2) == 0 {

@@ -50,6 +50,18 @@ func problem(err error) error {
 		return fail(http.StatusConflict, "a %s with this %s exists already", noun(conflict.Kind), conflict.Field).Field(conflict.Field, "is taken")
 	case errors.As(err, &field):
 		return fail(http.StatusBadRequest, "a field is not usable").Field(field.Field, field.Issue)
+	case errors.Is(err, rights.ErrSettled):
+		return fail(http.StatusConflict, "the review is settled already")
+	case errors.Is(err, rights.ErrMarked):
+		return fail(http.StatusConflict, "the decision is marked as wrong already")
+	case errors.Is(err, rights.ErrOutcome):
+		return fail(http.StatusUnprocessableEntity, "a review of this sort cannot be settled so").Field("outcome", "does not fit the review")
+	case errors.Is(err, rights.ErrNotMatch):
+		return fail(http.StatusUnprocessableEntity, "this is no decision that recognised somebody")
+	case errors.Is(err, rights.ErrSame):
+		return fail(http.StatusUnprocessableEntity, "a user cannot be merged with himself").Field("from", "is the same user")
+	case errors.Is(err, rights.ErrWithdrawn):
+		return fail(http.StatusUnprocessableEntity, "one of the two took his consent back; erase the one who is not needed")
 	case errors.Is(err, rights.ErrTooMany):
 		return fail(http.StatusConflict, "the person has %d credentials; revoke one first", rights.MaxCredentials)
 	case errors.Is(err, rights.ErrUsed):

@@ -41,7 +41,7 @@ func TestEveryPathInEveryForm(t *testing.T) {
 	b := newBox(t, store.Sandbox)
 	for _, op := range described(t) {
 		method, path, _ := strings.Cut(op, " ")
-		path = strings.NewReplacer("{userId}", strings.Repeat("a", 24), "{ticket}", "x", "{keyId}", "x", "{sessionId}", "x", "{textId}", "x", "{erasureId}", "x", "{credentialId}", "x", "{accountId}", "x", "{invitationId}", "x").Replace(path)
+		path = strings.NewReplacer("{userId}", strings.Repeat("a", 24), "{ticket}", "x", "{keyId}", "x", "{sessionId}", "x", "{textId}", "x", "{erasureId}", "x", "{credentialId}", "x", "{reviewId}", "x", "{verificationId}", "x", "{accountId}", "x", "{invitationId}", "x").Replace(path)
 		statuses := map[int]bool{}
 		for _, form := range []string{path, path + "/", "/api" + path, "/api" + path + "/"} {
 			if form == "//" || form == "/api//" {

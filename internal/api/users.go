@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/cypherface/edge/internal/auth"
+	"github.com/cypherface/edge/internal/rights"
 	"github.com/cypherface/edge/internal/web"
 	"github.com/cypherface/edge/store"
 )
@@ -156,7 +157,15 @@ func (c *call) one(tx *store.Tx) (store.Person, error) {
 	if err != nil {
 		return store.Person{}, badID("userId")
 	}
-	return store.GetOf[store.Person](tx, c.Merchant, id)
+	p, err := store.GetOf[store.Person](tx, c.Merchant, id)
+	if errors.Is(err, store.ErrNotFound) {
+		if now, formerErr := rights.Former(tx, c.Merchant, id); formerErr != nil {
+			err = formerErr
+		} else if now != "" {
+			err = web.Fail(http.StatusNotFound, "the user was merged into another").Field("userId", "is "+string(now)+" now").Because(err)
+		}
+	}
+	return p, err
 }
 
 func badID(field string) error {

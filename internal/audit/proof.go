@@ -64,6 +64,28 @@ func (l *Log) prove(ctx context.Context, epoch, seq uint64) (Proof, error) {
 	return Proof{proofFormat, raw, path, c.Note}, err
 }
 
+// Event reads an event of an epoch by its number, wherever it lies; 0 is the present
+// epoch. The error matches ErrNoEvent or ErrDropped.
+func (l *Log) Event(ctx context.Context, epoch, seq uint64) (e store.Event, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if epoch == 0 {
+		epoch = l.Store.Info().Epoch
+	}
+	g, err := l.grove(ctx, epoch)
+	if err != nil {
+		return e, err
+	}
+	if epoch != l.Store.Info().Epoch && g.holder(seq) == nil {
+		return e, fmt.Errorf("read event %d: %w", seq, ErrNoEvent)
+	}
+	raw, err := g.raw(ctx, seq)
+	if err != nil {
+		return e, fmt.Errorf("read event %d: %w", seq, err)
+	}
+	return e, json.Unmarshal(raw, &e)
+}
+
 // lastOf returns the last checkpoint of an epoch that has ended.
 func (l *Log) lastOf(epoch uint64) (Checkpoint, error) {
 	all, _, err := l.checkpoints(epoch)

@@ -33,6 +33,7 @@ const (
 	Consent          Permission = "consent"            // what people agree to: read the texts, record it, take it back
 	Credentials      Permission = "credentials:manage" // give people PINs, cards and codes, and take them
 	CredentialVerify Permission = "credentials:verify" // find out whose a PIN, card or code is
+	Reviews          Permission = "reviews:manage"     // duplicates, look-alikes and wrong matches: settle them, merge people
 
 	// Those of people: no key holds them as a scope.
 	Keys           Permission = "keys:manage"      // make and revoke API keys
@@ -54,14 +55,14 @@ func All() []Permission {
 
 // Scopes lists what an API key can hold: all but what belongs to people.
 func Scopes() []Permission {
-	return []Permission{UsersRead, UsersWrite, UsersExport, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Models, Consent, Credentials, CredentialVerify}
+	return []Permission{UsersRead, UsersWrite, UsersExport, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Models, Consent, Credentials, CredentialVerify, Reviews}
 }
 
 // roles says what a role may do. An integrator's key has what its scopes say.
 var roles = map[store.Role][]Permission{
 	store.RoleOwner:         without(All(), Self),
 	store.RoleAdministrator: without(All(), Self, MerchantWrite, Invite),
-	store.RoleOperator:      {UsersRead, UsersWrite, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Models, Consent, Credentials, CredentialVerify},
+	store.RoleOperator:      {UsersRead, UsersWrite, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Models, Consent, Credentials, CredentialVerify, Reviews},
 	store.RoleAuditor:       {EventsRead, Verifications},
 	store.RoleDevice:        {Match, Detect, Identify, Capture, CredentialVerify},
 }

@@ -22,7 +22,7 @@ func TestRolesAndPermissions(t *testing.T) {
 	}{
 		{store.RoleOwner, nil, owner},
 		{store.RoleAdministrator, nil, administrator},
-		{store.RoleOperator, nil, []auth.Permission{auth.UsersRead, auth.UsersWrite, auth.Enrol, auth.ImagesRead, auth.Match, auth.Detect, auth.Identify, auth.Capture, auth.CameraView, auth.EventsRead, auth.Verifications, auth.Models, auth.Consent, auth.Credentials, auth.CredentialVerify}},
+		{store.RoleOperator, nil, []auth.Permission{auth.UsersRead, auth.UsersWrite, auth.Enrol, auth.ImagesRead, auth.Match, auth.Detect, auth.Identify, auth.Capture, auth.CameraView, auth.EventsRead, auth.Verifications, auth.Models, auth.Consent, auth.Credentials, auth.CredentialVerify, auth.Reviews}},
 		{store.RoleAuditor, nil, []auth.Permission{auth.EventsRead, auth.Verifications}},
 		{store.RoleDevice, nil, []auth.Permission{auth.Match, auth.Detect, auth.Identify, auth.Capture, auth.CredentialVerify}},
 		{store.RoleIntegrator, nil, nil},

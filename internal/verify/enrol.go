@@ -326,8 +326,9 @@ func (e *enrolment) putReview(tx *store.Tx) error {
 	if e.result.PossibleDuplicateOf == "" {
 		return nil
 	}
-	return store.Put(tx, &store.Review{ID: store.NewID[store.ReviewID](tx.Time()), Merchant: e.Merchant, Reason: store.ReviewDuplicate,
+	_, err := store.AskOnce(tx, &store.Review{ID: store.NewID[store.ReviewID](tx.Time()), Merchant: e.Merchant, Reason: store.ReviewDuplicate,
 		Persons: []store.PersonID{e.Person, e.result.PossibleDuplicateOf}, Score: e.result.DuplicateSimilarity})
+	return err
 }
 
 func (e *enrolment) event() store.Event {

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"errors"
-	"slices"
 	"sync"
 
 	"github.com/cypherface/edge/engine"
@@ -76,7 +75,8 @@ func bestWrong(mate store.PersonID, hits []engine.Hit) (h engine.Hit, ok bool) {
 
 // flagLookAlike asks an operator about two people whom the network takes for
 // each other: a probe that was verified as mate would have passed as another,
-// too. It asks once, whatever the answer was.
+// too. It asks once, whatever the answer was, and no more than store.MaxReviews
+// about one person at a time.
 func (s *Service) flagLookAlike(tx *store.Tx, m store.MerchantID, mate store.PersonID, hits []engine.Hit, threshold float64) error {
 	h, ok := bestWrong(mate, hits)
 	if !ok || h.Score < threshold {
@@ -86,16 +86,9 @@ func (s *Service) flagLookAlike(tx *store.Tx, m store.MerchantID, mate store.Per
 	if _, err := store.GetOf[store.Person](tx, m, other); errors.Is(err, store.ErrNotFound) {
 		return nil // erased since the search
 	}
-	for r, err := range store.All(tx, store.ReviewsByPerson, store.Plain(mate)) {
-		if err != nil {
-			return err
-		}
-		if r.Reason != store.ReviewConflict && slices.Contains(r.Persons, other) {
-			return nil
-		}
-	}
-	return store.Put(tx, &store.Review{ID: store.NewID[store.ReviewID](tx.Time()), Merchant: m, Reason: store.ReviewLookAlike,
+	_, err := store.AskOnce(tx, &store.Review{ID: store.NewID[store.ReviewID](tx.Time()), Merchant: m, Reason: store.ReviewLookAlike,
 		Persons: []store.PersonID{mate, other}, Score: s.cal.Similarity(h.Score)})
+	return err
 }
 
 // Impostors returns the watch of a merchant's gallery since the start.

@@ -123,5 +123,17 @@ assert.equal((await owner.changeRetention({ inactive: 730, crops: null })).class
 assert.ok((await owner.showRetention()).fixed.length > 3);
 assert.equal((await owner.previewRetention({ inactive: 1 })).notSeen, 0);
 
+// Reviews: a decision that was wrong, and two who are one.
+await owner.changePolicy({ requireConsent: false });
+const [one, two] = [(await box.register({ firstname: "Mary", lastname: "J", email: "m1@example.org" })).userId, (await box.register({ firstname: "Mary", lastname: "J", email: "m2@example.org" })).userId];
+await box.enrol(one, "mary.jpg", picture("red.jpg"));
+const { requestId } = await box.match(one, "door.jpg", picture("red.jpg"));
+const { review } = await box.markWrong(requestId, { actualUserId: two });
+assert.equal((await box.listReviews({ reason: "wrong_match" })).reviews.length, 1);
+assert.equal((await box.showReview(review.reviewId)).review.users.length, 2);
+assert.equal((await box.settleReview(review.reviewId, { outcome: "dismissed" })).review.state, "settled");
+assert.equal((await box.reviewStatistics()).falseMatches.dismissed, 1);
+assert.equal((await box.mergeUsers(one, { from: two, dryRun: true })).dryRun, true);
+
 assert.deepEqual(Object.keys(OPERATIONS).filter((id) => !asked.has(id)), []);
 console.log("all is well");
