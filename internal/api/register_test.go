@@ -10,6 +10,7 @@ import (
 
 	"github.com/cypherface/edge/internal/account"
 	"github.com/cypherface/edge/internal/auth"
+	"github.com/cypherface/edge/internal/mail"
 	"github.com/cypherface/edge/store"
 )
 
@@ -416,6 +417,27 @@ func TestInvitations(t *testing.T) {
 		t.Errorf("%d %s", a.status, a.raw)
 	}
 	b.want(b.signIn("c@example.org", another), 200)
+}
+
+// deaf is a relay that takes nothing.
+type deaf struct{}
+
+func (deaf) Send(context.Context, mail.Message) error { return mail.ErrRelay }
+
+// Who invites waits for the relay, and is told when it fails; who must not learn
+// whether there is somebody to write to does not wait.
+func TestARelayThatFails(t *testing.T) {
+	b := newBox(t, store.Sandbox)
+	b.accounts(t, account.Config{Relay: deaf{}})
+	owner := b.member("o@example.org", store.RoleOwner)
+	a := b.want(b.callAs(b.open(&owner), "POST", "/accounts/invitations", `{"email":"x@example.org","role":"auditor"}`), 402)
+	if a.text("code") != "UPSTREAM_PROCESSOR_ERROR" {
+		t.Error(a.raw)
+	}
+	if list := b.want(b.callAs(b.open(&owner), "GET", "/accounts/invitations", nil), 200); len(list.body["invitations"].([]any)) != 1 {
+		t.Errorf("it does not stand: %s", list.raw)
+	}
+	b.want(b.callAs("", "POST", "/password/forgot", `{"email":"o@example.org"}`), 200)
 }
 
 // Roles over accounts: who may do what to whom, and what happens to their logins.
