@@ -140,14 +140,21 @@ func place(sc Scope, marks []wire.Bookmark, void bool) *position {
 	return p
 }
 
+// watched returns what is known of a scope. It is kept when nobody has the scope: what
+// was read of it for a box that comes in may be old already.
+func (m *Machine) watched(scope string) *watched {
+	w := m.scopes[scope]
+	if w == nil {
+		w = &watched{}
+		m.scopes[scope] = w
+	}
+	return w
+}
+
 // watch has a connection hear of a scope.
 func (m *Machine) watch(s *session, p *position) {
 	s.scopes = append(s.scopes, p)
-	w := m.scopes[p.scope]
-	if w == nil {
-		w = &watched{}
-		m.scopes[p.scope] = w
-	}
+	w := m.watched(p.scope)
 	w.head = max(w.head, p.head)
 	p.head = w.head
 	w.sessions = append(w.sessions, s)

@@ -6,8 +6,8 @@ import (
 
 // advanced has those who have a scope wait for a read.
 func (m *Machine) advanced(in Advanced) {
-	w := m.scopes[in.Scope]
-	if w == nil || in.Head <= w.head {
+	w := m.watched(in.Scope)
+	if in.Head <= w.head {
 		return
 	}
 	w.head = in.Head
@@ -90,7 +90,8 @@ func (m *Machine) feedRead(s *session, in FeedRead) {
 	case in.Behind:
 		p.snapshot, p.rev, p.cursor = true, 0, ""
 	default:
-		if p.head = max(in.Feed.Head, in.Feed.Through()); len(in.Feed.Changes) > 0 {
+		// The scope may have gone on while this was read.
+		if p.head = max(p.head, in.Feed.Head); len(in.Feed.Changes) > 0 {
 			p.sent = in.Feed.Through()
 			m.pay(s, in.Feed)
 		}

@@ -320,6 +320,25 @@ func TestTooFarBehindOnTheWay(t *testing.T) {
 	}
 }
 
+// TestChangeDuringARead: what became of a scope while it was read for a box, or while
+// the box was let in, is read after that.
+func TestChangeDuringARead(t *testing.T) {
+	h := newHost(t, hub.Config{})
+	h.step(hub.Opened{Conn: 1, Device: "box"})
+	h.receive(1, hello("box", 1))
+	h.step(hub.Advanced{Scope: "s", Head: 6}) // after the store was asked, before it has answered
+	if r, ok := find[hub.ReadFeed](h.step(admitted(1))); !ok || r.After != 5 {
+		t.Fatalf("what came while the box was let in is not read: %v", h.out)
+	}
+	h.step(hub.Advanced{Scope: "s", Head: 7})
+	if r, ok := find[hub.ReadFeed](h.step(hub.FeedRead{Conn: 1, Feed: &wire.Feed{Scope: "s", After: 5, Head: 6, Changes: make([]wire.Change, 1)}})); !ok || r.After != 6 {
+		t.Errorf("what came while a feed was read is not: %v", h.out)
+	}
+	if p, ok := sent[*wire.Ping](h.out, 1); ok && p.Caught {
+		t.Error("the box is told that this is all")
+	}
+}
+
 func TestPings(t *testing.T) {
 	h := newHost(t, hub.Config{Ping: 10 * time.Second})
 	h.connect(1, "box", 1)

@@ -89,9 +89,6 @@ func (m *Machine) closed(c Conn) {
 	for _, p := range s.scopes {
 		if w := m.scopes[p.scope]; w != nil {
 			w.sessions = slices.DeleteFunc(w.sessions, func(x *session) bool { return x == s })
-			if len(w.sessions) == 0 {
-				delete(m.scopes, p.scope)
-			}
 		}
 	}
 	s.closing = true

@@ -83,7 +83,7 @@ func outgoing(seq uint64, e *wire.Event) store.Outgoing {
 	o := store.Outgoing{Seq: seq, Raw: e.Raw, Personal: e.Personal, Receipt: e.Receipt}
 	if x := e.Edit; x != nil {
 		o.Edit = &store.Edit{
-			Op: opFromWire(x.Op), Kind: store.Kind(x.Kind), ID: x.ID,
+			Op: store.Op(x.Op.String()), Kind: store.Kind(x.Kind), ID: x.ID,
 			EditBase: store.EditBase{New: x.New, Again: x.Again, Epoch: x.BaseEpoch, Base: x.Base},
 			Header:   x.Header, Piece: x.Piece,
 		}
@@ -107,30 +107,6 @@ func result(m store.Merged) wire.Result {
 		r.Merge = wire.MergePartly
 	}
 	return r
-}
-
-func opFromWire(op wire.Op) store.Op {
-	switch op {
-	case wire.OpPut:
-		return store.OpPut
-	case wire.OpDelete:
-		return store.OpDelete
-	case wire.OpErase:
-		return store.OpErase
-	}
-	return ""
-}
-
-func opToWire(op store.Op) wire.Op {
-	switch op {
-	case store.OpPut:
-		return wire.OpPut
-	case store.OpDelete:
-		return wire.OpDelete
-	case store.OpErase:
-		return wire.OpErase
-	}
-	return 0
 }
 
 // merged is how far the journal of a device was merged when tx began.
@@ -200,7 +176,7 @@ func ReadSnapshotOf(tx *store.Tx, r ReadSnapshot) (SnapshotRead, error) {
 }
 
 func toWire(c *store.FeedChange) wire.Change {
-	return wire.Change{Op: opToWire(c.Op), Kind: string(c.Kind), ID: c.ID, Header: c.Header, Piece: c.Piece}
+	return wire.Change{Op: wire.ParseOp(string(c.Op)), Kind: string(c.Kind), ID: c.ID, Header: c.Header, Piece: c.Piece}
 }
 
 // ConfirmOf carries out Confirm in an Update.

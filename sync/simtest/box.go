@@ -16,7 +16,7 @@ import (
 // what the machine asks for, as the daemon does.
 type box struct {
 	node
-	s      *Sim
+	s      *fleet
 	device string
 	key    ed25519.PrivateKey
 	own    store.MerchantID // its own name for the merchant
@@ -139,14 +139,14 @@ func (b *box) carryOut(o uplink.Output) {
 				return err
 			})
 			done.Request, done.Err = o, err
-			b.step(done)
+			b.soon(func() { b.step(done) })
 		})
 	case uplink.Request:
 		b.soon(func() { b.save(o) })
 	}
 }
 
-// soon is when the store gets round to something.
+// soon is when the store gets round to something, and the machine to its answer.
 func (b *box) soon(fn func()) {
 	life := b.life
 	b.w.after(b.w.within(0, 5*time.Millisecond), func() {

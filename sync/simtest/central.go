@@ -12,7 +12,7 @@ import (
 // central is the central: the machine of the hub, a store, and a host.
 type central struct {
 	node
-	s        *Sim
+	s        *fleet
 	merchant store.MerchantID
 	sites    []store.SiteID
 
@@ -115,7 +115,7 @@ func (c *central) carryOut(o hub.Output) {
 				return err
 			})
 			a.Conn, a.Err, a.Clock = o.Conn, err, c.wall()
-			c.step(a)
+			c.soon(func() { c.step(a) })
 		})
 	case hub.Ingest:
 		c.soon(func() { c.ingest(o) })
@@ -127,7 +127,7 @@ func (c *central) carryOut(o hub.Output) {
 				return err
 			})
 			r.Conn, r.Err = o.Conn, err
-			c.step(r)
+			c.soon(func() { c.step(r) })
 		})
 	case hub.ReadSnapshot:
 		c.soon(func() {
@@ -137,7 +137,7 @@ func (c *central) carryOut(o hub.Output) {
 				return err
 			})
 			r.Conn, r.Err = o.Conn, err
-			c.step(r)
+			c.soon(func() { c.step(r) })
 		})
 	case hub.Confirm:
 		c.change(actorBox(o.Device), func(tx *store.Tx) error { return hub.ConfirmOf(tx, o) }, func(err error) {
@@ -161,6 +161,8 @@ func (c *central) fine(what string, err error) {
 	}
 }
 
+// soon is when the store gets round to something, and the machine to its answer: what
+// was read may be old by then.
 func (c *central) soon(fn func()) {
 	life := c.life
 	c.w.after(c.w.within(0, 5*time.Millisecond), func() {

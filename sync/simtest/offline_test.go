@@ -12,7 +12,7 @@ import (
 // a day, while the central goes on. Then all of it arrives, each once.
 func TestThirtyDaysOffline(t *testing.T) {
 	defer alone(3)()
-	s := &Sim{world: newWorld(3, nil), hooks: hooksOf("")}
+	s := &fleet{world: newWorld(3, nil), hooks: hooksOf("")}
 	s.oracle = newOracle(s)
 	s.uplink = uplink.Config{StaleAfter: 7 * 24 * time.Hour}
 	s.net = network{offline: map[*box]bool{}}

@@ -11,12 +11,12 @@ import (
 )
 
 // token returns a text that nothing else in the run has.
-func (s *Sim) token() string {
+func (s *fleet) token() string {
 	s.tokens++
 	return fmt.Sprintf("tok%05dx", s.tokens)
 }
 
-func (s *Sim) newPerson(n *node, m store.MerchantID, email string) store.Person {
+func (s *fleet) newPerson(n *node, m store.MerchantID, email string) store.Person {
 	return store.Person{
 		ID: store.NewID[store.PersonID](n.wall()), Merchant: m, Status: store.PersonRegistered,
 		Firstname: s.token(), Email: email,
@@ -24,7 +24,7 @@ func (s *Sim) newPerson(n *node, m store.MerchantID, email string) store.Person 
 }
 
 // live has operators work and things break for a while.
-func (s *Sim) live() {
+func (s *fleet) live() {
 	actions := 20 + s.rand.IntN(60)
 	pause := pick(s.world, []time.Duration{20 * time.Millisecond, time.Second, 8 * time.Second})
 	for range actions {
@@ -32,13 +32,13 @@ func (s *Sim) live() {
 		if len(s.bad) > 0 {
 			return
 		}
-		s.break_()
+		s.disturb()
 		s.act()
 	}
 }
 
-// break_ breaks something, now and then.
-func (s *Sim) break_() {
+// disturb breaks something, now and then.
+func (s *fleet) disturb() {
 	b := pick(s.world, s.boxes)
 	if s.chance(s.faults.crash) {
 		s.counts.Crashes++
@@ -61,12 +61,12 @@ func (s *Sim) break_() {
 		s.unplug(b, s.within(time.Second, time.Minute))
 	}
 	if s.chance(s.faults.rare) {
-		pick(s.world, []func(){s.backup, s.restore, s.late, s.revoke, s.clone, s.trim, s.restoreBox, s.away})()
+		pick(s.world, []func(){s.backup, s.restore, s.join, s.revoke, s.clone, s.trim, s.restoreBox, s.away})()
 	}
 }
 
 // unplug takes a box off the network for a while.
-func (s *Sim) unplug(b *box, off time.Duration) {
+func (s *fleet) unplug(b *box, off time.Duration) {
 	s.note(b.name, "is off the network for %v", off)
 	s.net.offline[b] = true
 	if b.pipe != nil {
@@ -76,7 +76,7 @@ func (s *Sim) unplug(b *box, off time.Duration) {
 }
 
 // act has an operator, or somebody before a camera, do something.
-func (s *Sim) act() {
+func (s *fleet) act() {
 	if s.chance(0.35) {
 		s.decide(pick(s.world, s.boxes))
 		return
@@ -100,7 +100,7 @@ func (s *Sim) act() {
 }
 
 // somewhere picks where somebody works: on a box or at the central.
-func (s *Sim) somewhere() (*node, store.MerchantID, *box) {
+func (s *fleet) somewhere() (*node, store.MerchantID, *box) {
 	if s.chance(0.3) && s.central.alive {
 		return &s.central.node, s.central.merchant, nil
 	}
@@ -111,7 +111,7 @@ func (s *Sim) somewhere() (*node, store.MerchantID, *box) {
 }
 
 // change is an update of whichever node.
-func (s *Sim) change(b *box, fn func(*store.Tx) error, done func(error)) {
+func (s *fleet) change(b *box, fn func(*store.Tx) error, done func(error)) {
 	if b == nil {
 		s.central.change(operator.Actor, fn, done)
 	} else {
@@ -119,7 +119,7 @@ func (s *Sim) change(b *box, fn func(*store.Tx) error, done func(error)) {
 	}
 }
 
-func (s *Sim) decide(b *box) {
+func (s *fleet) decide(b *box) {
 	if !b.alive {
 		return
 	}
@@ -133,7 +133,7 @@ func (s *Sim) decide(b *box) {
 	})
 }
 
-func (s *Sim) enrol(n *node, m store.MerchantID, b *box) {
+func (s *fleet) enrol(n *node, m store.MerchantID, b *box) {
 	email := ""
 	if s.chance(0.5) { // few addresses, so that they meet
 		email = fmt.Sprintf("mail%d@example.com", s.rand.IntN(4))
@@ -161,7 +161,7 @@ func (s *Sim) enrol(n *node, m store.MerchantID, b *box) {
 }
 
 // people lists who is known somewhere, as durable.
-func (s *Sim) people(n *node, m store.MerchantID) (ids []store.PersonID) {
+func (s *fleet) people(n *node, m store.MerchantID) (ids []store.PersonID) {
 	n.must(func(tx *store.Tx) error {
 		for p, err := range store.All(tx, store.PersonsByMerchant, store.Plain(m)) {
 			if err != nil {
@@ -185,7 +185,7 @@ var fields = []struct {
 	{"phone", func(p *store.Person) *string { return &p.Phone }},
 }
 
-func (s *Sim) edit(n *node, m store.MerchantID, b *box) {
+func (s *fleet) edit(n *node, m store.MerchantID, b *box) {
 	ids := s.people(n, m)
 	if len(ids) == 0 {
 		return
@@ -214,7 +214,7 @@ func (s *Sim) edit(n *node, m store.MerchantID, b *box) {
 	})
 }
 
-func (s *Sim) grant(n *node, m store.MerchantID, b *box) {
+func (s *fleet) grant(n *node, m store.MerchantID, b *box) {
 	people := s.people(n, m)
 	var doors []store.DoorID
 	var grants []store.GrantID
@@ -260,7 +260,7 @@ func (s *Sim) grant(n *node, m store.MerchantID, b *box) {
 	})
 }
 
-func (s *Sim) erase() {
+func (s *fleet) erase() {
 	n, m, b := s.somewhere()
 	if n == nil {
 		return
@@ -286,7 +286,7 @@ func (s *Sim) erase() {
 
 // away has a box be reported as lost while it is off the network. It comes back after
 // nobody waits for it any more, and the operator takes it in again.
-func (s *Sim) away() {
+func (s *fleet) away() {
 	b := pick(s.world, s.boxes)
 	if b.revoked || b.cloned || b.away || !s.oracle.wasOnline(b) || !b.alive {
 		return
@@ -300,7 +300,7 @@ func (s *Sim) away() {
 	s.after(s.within(0, 5*time.Second), func() { s.insist(b, store.Revoked, func() { s.after(s.within(0, 20*time.Second), s.comeBack(b)) }) })
 }
 
-func (s *Sim) comeBack(b *box) func() {
+func (s *fleet) comeBack(b *box) func() {
 	return func() {
 		s.trim()
 		s.after(time.Second, func() {
@@ -314,7 +314,7 @@ func (s *Sim) comeBack(b *box) func() {
 
 // insist gives a device a status, and again where the central was not there to say
 // that it is done.
-func (s *Sim) insist(b *box, status store.Status, then func()) {
+func (s *fleet) insist(b *box, status store.Status, then func()) {
 	done, c := false, s.central
 	s.after(5*time.Second, func() {
 		if !done {
@@ -343,7 +343,7 @@ func (s *Sim) insist(b *box, status store.Status, then func()) {
 }
 
 // trim has the central drop tombstones that nobody waits for.
-func (s *Sim) trim() {
+func (s *fleet) trim() {
 	c := s.central
 	if !c.alive {
 		return
@@ -359,9 +359,7 @@ func (s *Sim) trim() {
 	}, func(err error) { c.fine("trim", err) })
 }
 
-func (s *Sim) late() { s.join() }
-
-func (s *Sim) revoke() {
+func (s *fleet) revoke() {
 	b, c := pick(s.world, s.boxes), s.central
 	if b.revoked || b.cloned || b.away {
 		return
@@ -371,7 +369,7 @@ func (s *Sim) revoke() {
 }
 
 // clone makes a second box of a box, from its disk.
-func (s *Sim) clone() {
+func (s *fleet) clone() {
 	b := pick(s.world, s.boxes)
 	if b.revoked || b.cloned || b.away || !b.alive || !s.oracle.wasOnline(b) {
 		return

@@ -17,7 +17,7 @@ import (
 // told is done, and holds everything that the machines say and the stores hold
 // against that.
 type oracle struct {
-	s        *Sim
+	s        *fleet
 	journals map[*box]map[uint64][]digest // what each box holds durably, by epoch
 	feeds    map[string]string            // epoch, scope, revision → what it was said to be
 	heads    []headAt                     // of the scopes at the central, as they became durable
@@ -75,7 +75,7 @@ type grantState struct {
 	gone      bool
 }
 
-func newOracle(s *Sim) *oracle {
+func newOracle(s *fleet) *oracle {
 	return &oracle{
 		s: s, journals: map[*box]map[uint64][]digest{}, feeds: map[string]string{}, people: map[store.PersonID]*enrolment{},
 		erasures: map[store.PersonID]*erasure{}, grants: map[store.GrantID]*grantState{}, marks: map[string]bool{},

@@ -8,7 +8,7 @@ import (
 )
 
 // backup keeps a copy of the central's store.
-func (s *Sim) backup() {
+func (s *fleet) backup() {
 	if s.central.alive {
 		s.note("central", "is backed up")
 		s.central.backup = s.central.disk.copy()
@@ -18,7 +18,7 @@ func (s *Sim) backup() {
 
 // restore puts the last backup of the central back, as a new epoch. Erasures since
 // are repeated before it serves, unless their log was lost too: then the boxes know.
-func (s *Sim) restore() {
+func (s *fleet) restore() {
 	c := s.central
 	if !c.alive || c.backup == nil {
 		return
@@ -43,7 +43,7 @@ func (s *Sim) restore() {
 
 // eraseAgain repeats erasures from their log. Of whom the backup has not, it notes
 // that he is not to come back.
-func (s *Sim) eraseAgain() {
+func (s *fleet) eraseAgain() {
 	c := s.central
 	c.update(operator.Actor, func(tx *store.Tx) error {
 		for _, p := range s.oracle.erasedAtCentral() {
@@ -70,7 +70,7 @@ func (s *Sim) eraseAgain() {
 
 // registerAgain is what an operator has to do after a restore: the backup does not
 // know who has joined and who was revoked since.
-func (s *Sim) registerAgain() {
+func (s *fleet) registerAgain() {
 	c := s.central
 	c.update(operator.Actor, func(tx *store.Tx) error {
 		for _, b := range s.boxes {
@@ -98,7 +98,7 @@ func (s *Sim) registerAgain() {
 
 // reopen opens a backup with a new epoch of its journal, as a restore does: what
 // the journal holds goes to a period first.
-func (s *Sim) reopen(n *node, epoch uint64) {
+func (s *fleet) reopen(n *node, epoch uint64) {
 	n.prepare(0)
 	n.commits = nil
 	n.update(operator.Actor, func(tx *store.Tx) error {
@@ -115,7 +115,7 @@ func (s *Sim) reopen(n *node, epoch uint64) {
 }
 
 // restoreBox puts a box back to what it was a while ago, as a new epoch.
-func (s *Sim) restoreBox() {
+func (s *fleet) restoreBox() {
 	b := pick(s.world, s.boxes)
 	if !b.alive || b.cloned || b.away || !s.oracle.wasOnline(b) {
 		return

@@ -16,7 +16,7 @@ import (
 
 // settle heals everything, lets the fleet come to rest, and checks that all is as
 // promised then.
-func (s *Sim) settle() {
+func (s *fleet) settle() {
 	if len(s.bad) > 0 {
 		return
 	}
@@ -40,7 +40,7 @@ func (s *Sim) settle() {
 func (b *box) serves() bool { return !b.revoked && !b.cloned }
 
 // rested says whether nothing is left to be done.
-func (s *Sim) rested() bool {
+func (s *fleet) rested() bool {
 	if !s.central.alive {
 		return false
 	}
@@ -62,7 +62,7 @@ func (s *Sim) rested() bool {
 	return true
 }
 
-func (s *Sim) checkAll() {
+func (s *fleet) checkAll() {
 	o := s.oracle
 	for _, b := range s.boxes {
 		switch {
@@ -293,7 +293,7 @@ func (o *oracle) checkPeople() {
 }
 
 // checkAddress checks that somebody has the address that he was given, or has it in
-// dispute, with a review that names him.
+// dispute, with a review that names him, unless it went with who was erased.
 func (o *oracle) checkAddress(p store.PersonID, email string, value []byte) {
 	fields, _ := record(value)
 	switch {
@@ -310,12 +310,12 @@ func (o *oracle) checkAddress(p store.PersonID, email string, value []byte) {
 			}
 		}
 	}
-	for _, v := range o.s.central.disk.synced.buckets["record.person"].values {
-		if f, _ := record(v); f["email"] == strconv.Quote(email) { // nobody disputes it with who was erased
-			o.s.violate("central", "%s has %s in dispute, and no operator is asked", p, email)
+	for other, e := range o.people { // a review goes with everybody whom it names
+		if e.email == email && o.doubtful[string(other)] {
 			return
 		}
 	}
+	o.s.violate("central", "%s has %s in dispute, and no operator is asked", p, email)
 }
 
 // checkWrites checks that no value which somebody gave is lost without a trace: it

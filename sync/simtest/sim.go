@@ -32,8 +32,8 @@ type Result struct {
 	Counts   Counts
 }
 
-// Sim is one simulated fleet.
-type Sim struct {
+// fleet is a central, its boxes, and what happens to them.
+type fleet struct {
 	*world
 	uplink  uplink.Config
 	hub     hub.Config
@@ -78,7 +78,7 @@ func alone(seed uint64) (done func()) {
 // Run simulates a fleet from a seed: the same seed is the same run.
 func Run(seed uint64, opt Options) Result {
 	defer alone(seed)()
-	s := &Sim{world: newWorld(seed, opt.Log)}
+	s := &fleet{world: newWorld(seed, opt.Log)}
 	s.hooks = hooksOf(opt.Break)
 	s.oracle = newOracle(s)
 	s.choose()
@@ -90,7 +90,7 @@ func Run(seed uint64, opt Options) Result {
 }
 
 // choose draws how this run is.
-func (s *Sim) choose() {
+func (s *fleet) choose() {
 	s.uplink = uplink.Config{
 		BackoffMin: 200 * time.Millisecond, BackoffMax: 20 * time.Second, RefusedFor: 30 * time.Second,
 		Greeting: 5 * time.Second, StaleAfter: 2 * time.Minute,
@@ -118,7 +118,7 @@ func (s *Sim) choose() {
 
 // build sets the fleet up: a central with a merchant, sites and doors, and boxes
 // that have joined.
-func (s *Sim) build() {
+func (s *fleet) build() {
 	c := &central{node: node{w: s.world, name: "central", disk: newDisk(), slow: pick(s.world, []time.Duration{0, 30 * time.Millisecond, time.Second})}, s: s}
 	s.central = c
 	c.prepare(0)
@@ -164,7 +164,7 @@ func (s *Sim) build() {
 var operator = store.Cause{Actor: store.Actor{Kind: store.ActorAccount, ID: "operator"}}
 
 // join makes a box that has people of its own, registers it, and has it join.
-func (s *Sim) join() {
+func (s *fleet) join() {
 	var seed [ed25519.SeedSize]byte
 	crand.Read(seed[:])
 	b := &box{
@@ -179,7 +179,7 @@ func (s *Sim) join() {
 }
 
 // register has the central know a box, however often it takes.
-func (s *Sim) register(b *box, seed []byte) {
+func (s *fleet) register(b *box, seed []byte) {
 	c := s.central
 	s.after(5*time.Second, func() {
 		if b.own == "" {
@@ -204,7 +204,7 @@ func (s *Sim) register(b *box, seed []byte) {
 	})
 }
 
-func (s *Sim) deviceOf(b *box) store.Device {
+func (s *fleet) deviceOf(b *box) store.Device {
 	return store.Device{
 		ID: store.DeviceID(b.device), Merchant: s.central.merchant, Site: b.site, Name: b.name,
 		PublicKey: b.key.Public().(ed25519.PublicKey), Epoch: 1, Status: store.Active,
@@ -212,7 +212,7 @@ func (s *Sim) deviceOf(b *box) store.Device {
 }
 
 // settleIn is the box's side of joining.
-func (s *Sim) settleIn(b *box, seed []byte) {
+func (s *fleet) settleIn(b *box, seed []byte) {
 	var adopted []store.Person
 	b.update(operator.Actor, func(tx *store.Tx) error {
 		m := store.Merchant{ID: store.NewID[store.MerchantID](b.wall()), Name: "own", Status: store.Active}

@@ -106,7 +106,7 @@ func event(tx *store.Tx, l *store.Link, o *store.Outgoing) wire.Event {
 	}
 	x := o.Edit
 	e.Edit = &wire.Edit{
-		Op: opToWire(x.Op), Kind: string(x.Kind), ID: x.ID,
+		Op: wire.ParseOp(string(x.Op)), Kind: string(x.Kind), ID: x.ID,
 		New: x.New, Again: x.Again, BaseEpoch: x.Epoch, Base: x.Base, Header: x.Header, Piece: x.Piece,
 	}
 	for _, f := range x.Fields {
@@ -121,30 +121,6 @@ func event(tx *store.Tx, l *store.Link, o *store.Outgoing) wire.Event {
 		e.Receipt = wire.SignReceipt(ed25519.NewKeyFromSeed(l.Seed), string(info.Device), info.Epoch, o.Seq, x.ID)
 	}
 	return e
-}
-
-func opToWire(op store.Op) wire.Op {
-	switch op {
-	case store.OpPut:
-		return wire.OpPut
-	case store.OpDelete:
-		return wire.OpDelete
-	case store.OpErase:
-		return wire.OpErase
-	}
-	return 0
-}
-
-func opFromWire(op wire.Op) store.Op {
-	switch op {
-	case wire.OpPut:
-		return store.OpPut
-	case wire.OpDelete:
-		return store.OpDelete
-	case wire.OpErase:
-		return store.OpErase
-	}
-	return ""
 }
 
 func save(tx *store.Tx, r Save) error {
@@ -217,7 +193,7 @@ func resync(tx *store.Tx, f *wire.Snapshot) error {
 
 func change(rev uint64, x *wire.Change) store.FeedChange {
 	return store.FeedChange{
-		Rev: rev, Op: opFromWire(x.Op), Kind: store.Kind(x.Kind), ID: x.ID,
+		Rev: rev, Op: store.Op(x.Op.String()), Kind: store.Kind(x.Kind), ID: x.ID,
 		Header: bytes.Clone(x.Header), Piece: bytes.Clone(x.Piece),
 	}
 }

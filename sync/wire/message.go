@@ -133,6 +133,26 @@ const (
 	OpLater  Op = 4 // later revisions say more: nothing to do, but the numbers stay dense
 )
 
+var opNames = [...]string{OpPut: "put", OpDelete: "delete", OpErase: "erase", OpLater: "later"}
+
+// String returns the word for an operation: put, delete, erase or later.
+func (o Op) String() string {
+	if int(o) < len(opNames) {
+		return opNames[o]
+	}
+	return ""
+}
+
+// ParseOp undoes String; a word that is none is 0, which nobody takes.
+func ParseOp(s string) Op {
+	for o, name := range opNames {
+		if name == s && s != "" {
+			return Op(o)
+		}
+	}
+	return 0
+}
+
 // Edit is what a box did to a record, sent with the last event that changed it. With
 // the base of each field, the central merges field by field, and no clock is asked.
 type Edit struct {

@@ -198,6 +198,17 @@ func TestAgree(t *testing.T) {
 	}
 }
 
+func TestOps(t *testing.T) {
+	for _, o := range []Op{OpPut, OpDelete, OpErase, OpLater} {
+		if got := ParseOp(o.String()); got != o || o.String() == "" {
+			t.Errorf("%q is %d, not %d", o, got, o)
+		}
+	}
+	if ParseOp("") != 0 || ParseOp("x") != 0 || Op(99).String() != "" {
+		t.Error("a word that is none is an operation")
+	}
+}
+
 func TestReceipts(t *testing.T) {
 	key := ed25519.NewKeyFromSeed(make([]byte, 32))
 	pub := key.Public().(ed25519.PublicKey)
