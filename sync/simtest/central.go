@@ -46,8 +46,10 @@ func (c *central) crash(off time.Duration) {
 	}
 	c.stop()
 	c.w.after(off, func() {
-		c.layout = nil
-		c.start()
+		if !c.alive {
+			c.layout = nil
+			c.start()
+		}
 	})
 }
 

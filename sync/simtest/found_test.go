@@ -13,6 +13,9 @@ var found = []struct {
 	{11, "store: a change went up again to a restored central for somebody who was erased since, and the box saved nothing any more"},
 	{17, "store: a grant that was withdrawn after a central had lost it was offered again as one that is there, and never settled;" +
 		" a box that was restored from its backup never sent the changes that were pending in it"},
+	{605, "store: a change that went up again to a restored central replaced what was written there since, without a trace"},
+	{1909, "store: a box that was restored from its backup never sent erasures that the central had not heard of"},
+	{6106, "simtest: a central that was restored while it was down was started twice"},
 }
 
 // TestFoundBefore runs the seeds that have found something.
