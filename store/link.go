@@ -258,6 +258,9 @@ func (tx *Tx) pendAnew(l *Link, id PendingID) error {
 	if err != nil {
 		return err
 	}
+	if tx.checkErased(p.Person) != nil { // it went with him, at the central as well
+		return tx.dropPending(string(id))
+	}
 	k, record := splitKey(string(id))
 	e, err := Append(tx, Event{
 		Kind: EventChange, Merchant: l.Merchant, Person: p.Person, Action: "again", Change: &Change{Kind: k, ID: record, Op: p.Op},

@@ -15,7 +15,7 @@ var found = []struct {
 		" a box that was restored from its backup never sent the changes that were pending in it"},
 	{605, "store: a change that went up again to a restored central replaced what was written there since, without a trace"},
 	{1909, "store: a box that was restored from its backup never sent erasures that the central had not heard of"},
-	{6106, "simtest: a central that was restored while it was down was started twice"},
+	{6106, "store: a box with a deletion pending about somebody who was erased could not be restored from its backup"},
 }
 
 // TestFoundBefore runs the seeds that have found something.

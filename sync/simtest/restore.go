@@ -134,6 +134,9 @@ func (s *fleet) restoreBox() {
 		s.note(b.name, "is restored from its backup")
 		b.disk = copy
 		s.reopen(&b.node, epoch+1)
+		if len(s.bad) > 0 {
+			return
+		}
 		b.saved, b.savedAt = uplink.Status{}, s.now
 		s.oracle.boxRestored(b, at)
 	})
