@@ -92,6 +92,8 @@ var kinds = map[Kind]func() value{
 	KindCredential:  func() value { return &Credential{} },
 	KindCandidate:   func() value { return &Candidate{} },
 	KindFormer:      func() value { return &Former{} },
+	KindBulk:        func() value { return &Bulk{} },
+	KindBulkItem:    func() value { return &BulkItem{} },
 }
 
 // Check reads everything in a store: each value is opened and decoded, each record

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -50,6 +51,9 @@ func (tx *Tx) empty(id PersonID) (map[string]float64, error) {
 	tx.emptying = id
 	defer func() { tx.emptying = "" }()
 	counts, err := eraseRecords(tx, id, append(faceRecords(), personRecords()...))
+	if err == nil {
+		err = forgetBulk(tx, id)
+	}
 	if err == nil {
 		err = erasePersonal(tx, EventsByPerson.name, personalBucket, Plain(id))
 	}
@@ -140,7 +144,7 @@ func eraseRecords(tx *Tx, id PersonID, all []eraser) (map[string]float64, error)
 // that have a field for one, or for several.
 func PersonKinds() (list []Kind) {
 	for k, fresh := range kinds {
-		if fresh == nil || k == KindPending { // of which the record is kept, and goes
+		if fresh == nil || k == KindPending || k == KindBulkItem { // of which the record is kept, and goes; that has his id alone, and loses it
 			continue
 		}
 		t := reflect.TypeOf(fresh()).Elem()
@@ -165,6 +169,16 @@ func AnyErased(tx *Tx) (any bool, err error) {
 		return false, nil
 	})
 	return any, err
+}
+
+// WasErased says whether a person of this id was erased here: nothing can be put
+// about him.
+func WasErased(tx *Tx, id PersonID) (bool, error) {
+	err := tx.checkErased(id)
+	if errors.Is(err, ErrErased) {
+		return true, nil
+	}
+	return false, err
 }
 
 // noteErasure appends the event of an erasure and keeps that it happened.

@@ -32,6 +32,8 @@ type (
 	CodeID      string // object id form
 	LetterID    string // object id form
 	LockID      string // two words and four hex digits, see Lock
+	BulkID      string // UUID version 4
+	BulkItemID  string // BULK.NUMBER, see NewBulkItemID
 )
 
 // ObjectID holds the ids of object id form: 24 lower-case hex digits, 4 bytes of
@@ -43,7 +45,7 @@ type ObjectID interface {
 
 // UUID holds the ids that are random UUIDs (version 4, RFC 9562).
 type UUID interface {
-	KeyID | SessionID | TicketID | DeviceID | TokenID
+	KeyID | SessionID | TicketID | DeviceID | TokenID | BulkID
 }
 
 // NewID makes an id of object id form.
@@ -66,6 +68,11 @@ func NewUUID[ID UUID]() ID {
 // NewTemplateID names the one template that a person has in a space.
 func NewTemplateID(p PersonID, space string) TemplateID {
 	return TemplateID(string(p) + "." + space)
+}
+
+// NewBulkItemID names one person of a bulk enrolment; they sort by their numbers.
+func NewBulkItemID(b BulkID, number int) BulkItemID {
+	return BulkItemID(fmt.Sprintf("%s.%08d", b, number))
 }
 
 // ParseID checks that s has the form of an object id; the error is ErrID.

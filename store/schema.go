@@ -38,6 +38,8 @@ const (
 	KindCredential  Kind = "credential"
 	KindCandidate   Kind = "candidate"
 	KindFormer      Kind = "former"
+	KindBulk        Kind = "bulk"
+	KindBulkItem    Kind = "bulk_item"
 )
 
 // The indexes, with the terms that a Query may give: each comment names them in
@@ -83,6 +85,10 @@ var (
 	EventsByPerson     = Index[Event]{name: "events-person"}                          // person, time
 	ForeignByMerchant  = Index[Foreign]{name: "foreign-merchant"}                     // merchant, kind, time
 	ForeignByPerson    = Index[Foreign]{name: "foreign-person"}                       // person, time
+	BulksByMerchant    = Index[Bulk]{name: "bulks-merchant"}                          // merchant, created
+	BulkItemsByBulk    = Index[BulkItem]{name: "bulk-items-bulk"}                     // bulk, Number(number)
+	BulkItemsByPerson  = Index[BulkItem]{name: "bulk-items-person"}                   // person
+	BulkItemsByContent = Index[BulkItem]{name: "bulk-items-content"}                  // merchant, Hidden(content)
 	Periods            = Index[Period]{name: "periods"}                               // Number(epoch), Number(from)
 
 	ConsentTextsByMerchant = Index[ConsentText]{name: "consent-texts-merchant"}                  // merchant, created

@@ -23,6 +23,7 @@ import (
 	"github.com/cypherface/edge/internal/api"
 	"github.com/cypherface/edge/internal/audit"
 	"github.com/cypherface/edge/internal/auth"
+	"github.com/cypherface/edge/internal/bulk"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/models"
 	"github.com/cypherface/edge/store"
@@ -146,6 +147,15 @@ func (f boxFlags) open(ctx context.Context, t *terminal, recognise bool) (_ *cli
 		}
 		c.close = append(c.close, func() error { service.Close(); return nil })
 		conf.Verifier, conf.Detector = service, e
+		queue, err := bulk.Open(ctx, bulk.Config{Store: s, Enroller: service, Dir: filepath.Join(*f.data, string(c.env), "bulk"), Valid: api.BulkIssue})
+		if err != nil {
+			return nil, err
+		}
+		conf.Bulk = queue
+		working, stop := context.WithCancel(context.WithoutCancel(ctx))
+		ended := make(chan error, 1)
+		go func() { ended <- queue.Run(working) }()
+		c.close = append(c.close, func() error { stop(); return <-ended })
 	}
 	a, err := api.New(conf)
 	if err != nil {
@@ -213,6 +223,8 @@ func (c *client) send(ctx context.Context, method, path string, body any) (io.Re
 	case nil:
 	case *pictures:
 		r, contentType = &body.body, body.contentType
+	case upload:
+		r, contentType = body.Reader, body.contentType
 	default:
 		b, err := json.Marshal(body)
 		if err != nil {
@@ -301,6 +313,12 @@ func (c *client) look(ctx context.Context, t *terminal, path string, out any) er
 		case <-time.After(cameraPause):
 		}
 	}
+}
+
+// upload is a body that is sent as it is.
+type upload struct {
+	io.Reader
+	contentType string
 }
 
 // pictures is a form with files in the field image.

@@ -10,8 +10,8 @@ import (
 
 func enrolCommand() command {
 	return command{
-		name: "enrol", args: "[flags] IMAGE…",
-		summary: "give a person a face the box knows",
+		name: "enrol", args: "[flags] IMAGE… | --from PEOPLE",
+		summary: "give a person a face the box knows, or many people at once",
 		help: `Registers a person and enrols the face in one to ten images of it; several, in
 different light and from slightly different sides, make recognition better.
 With --user the person is known already, and the images replace those of before
@@ -22,6 +22,22 @@ within a minute and a half.
   cypherface enrol --name "Ada Lovelace" --email ada@example.org --camera
   cypherface enrol --user 5f0c0ffee0c0ffee0c0ffee0 --add c.jpg
   cypherface enrol --name "Ada Lovelace" --email ada@example.org --consent en a.jpg
+
+With --from it is everybody in a table (CSV with the columns firstname, lastname,
+email, phone, externalId and image, or images separated by |), an archive (ZIP) with
+a table and its pictures, or a folder with a folder of pictures for each person
+(called by the externalId or the name) or one picture for each. Nobody is enrolled
+twice: not who is known by externalId or e-mail, and not the same pictures. The work
+goes on through a restart of the box. The report names what was refused, why, and
+who may be somebody that is enrolled already. Exit status: 0 all are enrolled, 1
+somebody was refused.
+
+  cypherface enrol --from people.csv --check       say what would be, enrol nobody
+  cypherface enrol --from people.zip --report refused.csv
+  cypherface enrol --from people.zip --consent en  all of them agreed to the current text
+  cypherface enrol --from staff/ --env production
+  cypherface enrol --job ID                        wait for one that was begun
+  cypherface enrol --cancel ID
 `,
 		run: runEnrol,
 	}
@@ -47,9 +63,24 @@ func runEnrol(ctx context.Context, t *terminal, args []string) error {
 	add := fs.Bool("add", false, "keep the images of earlier enrolments")
 	consent := fs.String("consent", "", "record that the person agreed to the current text in this `language`, or any")
 	camera := fs.Bool("camera", false, "enrol whom the box's camera sees")
+	var many bulkFlags
+	fs.StringVar(&many.from, "from", "", "`file` (.csv, .zip) or folder with many people")
+	fs.BoolVar(&many.check, "check", false, "with --from: say what would be, and enrol nobody")
+	fs.BoolVar(&many.update, "update", false, "with --from: give who is known already the new face")
+	fs.StringVar(&many.report, "report", "", "with --from: write the report to this `file`, as a table")
+	fs.StringVar(&many.job, "job", "", "wait for the `id` of people who are being enrolled")
+	cancel := fs.String("cancel", "", "end the `id` of people who are being enrolled; who is enrolled stays")
 	files, err := parse(t, fs, args)
 	if err != nil {
 		return err
+	}
+	if many.from != "" || many.job != "" || *cancel != "" {
+		if len(files) > 0 || *camera || *user != "" || *name != "" || many.from != "" && many.job != "" {
+			fs.Usage()
+			return errUsage
+		}
+		many.consent = *consent
+		return runEnrolMany(ctx, t, box, many, *cancel, *asJSON)
 	}
 	if *camera == (len(files) > 0) || (*user == "") == (*name == "") {
 		fs.Usage()
@@ -82,6 +113,29 @@ func runEnrol(ctx context.Context, t *terminal, args []string) error {
 		return printJSON(t.out, e)
 	}
 	e.print(t)
+	return nil
+}
+
+// runEnrolMany enrols many people, or ends what was begun.
+func runEnrolMany(ctx context.Context, t *terminal, box boxFlags, f bulkFlags, cancel string, asJSON bool) error {
+	c, err := box.connect(ctx, t, true)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if cancel == "" {
+		return c.enrolMany(ctx, t, f, asJSON)
+	}
+	var out struct {
+		Message string `json:"message"`
+	}
+	if err := c.call(ctx, "DELETE", "/bulk/"+url.PathEscape(cancel)+"/", nil, &out); err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(t.out, out)
+	}
+	fmt.Fprintln(t.out, out.Message)
 	return nil
 }
 

@@ -50,6 +50,9 @@ func TestTheCookbook(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(dir, "people.zip"), zipped(t, "bea.png", stranger), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tool := filepath.Join(dir, "cypherface")
 	build := exec.Command("go", "build", "-o", tool, "../cypherface")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // it only speaks to the socket
@@ -100,7 +103,7 @@ func TestTheCookbookKeepsToTheContract(t *testing.T) {
 	}
 	for _, m := range named {
 		path := "/" + strings.Trim(strings.TrimPrefix(m[1], "/api/"), "/")
-		for _, v := range [][2]string{{"$ADA", "{userId}"}, {"$SESSION", "{sessionId}"}, {"$NEXT", "{keyId}"}, {"$ERASURE", "{erasureId}"}} {
+		for _, v := range [][2]string{{"$ADA", "{userId}"}, {"$SESSION", "{sessionId}"}, {"$NEXT", "{keyId}"}, {"$ERASURE", "{erasureId}"}, {"$JOB", "{bulkId}"}} {
 			path = strings.ReplaceAll(path, v[0], v[1])
 		}
 		if path != "/api" && doc.Paths[path] == nil {

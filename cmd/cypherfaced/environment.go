@@ -21,6 +21,7 @@ import (
 	"github.com/cypherface/edge/internal/api"
 	"github.com/cypherface/edge/internal/audit"
 	"github.com/cypherface/edge/internal/auth"
+	"github.com/cypherface/edge/internal/bulk"
 	"github.com/cypherface/edge/internal/upkeep"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/internal/web"
@@ -50,6 +51,7 @@ type environment struct {
 	authority *auth.Authority
 	accounts  *account.Accounts
 	service   *verify.Service
+	bulk      *bulk.Queue
 	eyes      *eyes // that of the settings; nil: no camera
 	doors     doors
 	api       *api.API
@@ -139,6 +141,11 @@ func (e *environment) begin(ctx context.Context) (err error) {
 		return err
 	}
 	e.closers = append(e.closers, e.closeCamera)
+	e.bulk, err = bulk.Open(ctx, bulk.Config{
+		Store: e.store, Enroller: e.service, Dir: filepath.Join(e.data, string(e.name), "bulk"), Valid: api.BulkIssue, Log: e.log})
+	if err != nil {
+		return err
+	}
 	if e.api, err = api.New(e.apiConfig()); err != nil {
 		return err
 	}
@@ -180,6 +187,7 @@ func (e *environment) serve(g *errgroup.Group, live, base context.Context) {
 	g.Go(func() error { return e.watch(live) })
 	g.Go(func() error { return e.watchDoors(live) })
 	g.Go(func() error { return e.service.Keep(live) })
+	g.Go(func() error { return e.bulk.Run(live) })
 	g.Go(func() error {
 		<-live.Done()
 		e.api.Close()
@@ -192,7 +200,7 @@ func (e *environment) serve(g *errgroup.Group, live, base context.Context) {
 
 func (e *environment) apiConfig() api.Config {
 	c := api.Config{
-		Store: e.store, Authority: e.authority, Accounts: e.accounts, Verifier: e.service, Detector: e.service, Audit: e.audit, Packs: e.service, Reload: e.reload,
+		Store: e.store, Authority: e.authority, Accounts: e.accounts, Verifier: e.service, Detector: e.service, Audit: e.audit, Packs: e.service, Reload: e.reload, Bulk: e.bulk,
 		Version: version(), Status: e.status, Log: e.log,
 		Metrics: e.registerer(), Gather: prometheus.Gatherers{e.box.metrics, e.metrics},
 		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now, Limits: e.callLimits(), Backup: e.backup, Storage: e.keeper, HotCopies: e.copies, TimeSure: e.clock.Sure, Cameras: e.cameras,

@@ -124,8 +124,9 @@ func TestMigration(t *testing.T) {
 		fmt.Fprintf(w, "%s, while people are embedded for %s\t%v%d\n", m.from.Name, m.to.Name, during, len(during))
 		fmt.Fprintf(w, "%s, after\t%v%d\n", m.to.Name, after, len(after))
 		w.Flush()
-		fmt.Printf("%d people in %v, %.1f a second; p99 %.2f times that before; %d cores\n", *migratePeople, took.Round(time.Second),
-			float64(*migratePeople)/took.Seconds(), float64(during.at(.99))/float64(before.at(.99)), runtime.NumCPU())
+		ratio := func(share float64, to times) float64 { return float64(during.at(share)) / float64(to.at(share)) }
+		fmt.Printf("%d people in %v, %.1f a second; p50 %.2f times that before and %.2f times that after, p99 %.2f and %.2f times; %d cores\n", *migratePeople, took.Round(time.Second),
+			float64(*migratePeople)/took.Seconds(), ratio(.5, before), ratio(.5, after), ratio(.99, before), ratio(.99, after), runtime.NumCPU())
 	}
 }
 

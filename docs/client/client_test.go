@@ -90,7 +90,7 @@ func (c *contract) operationsOf(t *testing.T) map[string][2]string {
 // elsewhere are the operations that clients call in another way, or not at all:
 // links bring their own URL, streams go on, pages are for people, and what an
 // operator does has the command line.
-var elsewhere = []string{"uploadImage", "uploadImageForm", "events", "cameraStream", "health", "metrics", "openapi", "docs", "landing", "migration", "verifyPage", "resetPage", "invitationPage"}
+var elsewhere = []string{"uploadImage", "uploadImageForm", "events", "cameraStream", "health", "metrics", "openapi", "docs", "landing", "migration", "bulkEnrol", "listBulk", "showBulk", "endBulk", "bulkReport", "exchangeKey", "exportPeople", "importPeople", "verifyPage", "resetPage", "invitationPage"}
 
 func TestEveryOperationIsThere(t *testing.T) {
 	want := readContract(t).operationsOf(t)

@@ -105,7 +105,7 @@ export interface KeyRequest {
   name?: string;
   rotate?: boolean | string;
   role?: "integrator" | "operator" | "auditor" | "device";
-  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read" | "consent" | "credentials:manage" | "credentials:verify" | "reviews:manage")[];
+  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "users:bulk" | "users:exchange" | "models:read" | "consent" | "credentials:manage" | "credentials:verify" | "reviews:manage")[];
 }
 
 export interface NewKey {
@@ -116,7 +116,7 @@ export interface NewKey {
   keyId: string;
   environment: "sandbox" | "production";
   role: "integrator" | "operator" | "auditor" | "device";
-  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read" | "consent" | "credentials:manage" | "credentials:verify" | "reviews:manage")[];
+  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "users:bulk" | "users:exchange" | "models:read" | "consent" | "credentials:manage" | "credentials:verify" | "reviews:manage")[];
   createdAt: string;
 }
 
@@ -131,7 +131,7 @@ export interface Key {
   last4: string;
   status: "active" | "expiring" | "expired" | "suspended" | "revoked";
   role: string;
-  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "models:read" | "consent" | "credentials:manage" | "credentials:verify" | "reviews:manage")[];
+  scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "users:bulk" | "users:exchange" | "models:read" | "consent" | "credentials:manage" | "credentials:verify" | "reviews:manage")[];
   createdAt: string;
   lastUsedAt?: string;
   expiresAt?: string;

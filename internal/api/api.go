@@ -73,6 +73,7 @@ type Config struct {
 	Audit     auditLog        // nil: none is kept
 	Storage   Storage         // nil: nobody looks after the store
 	Packs     packs           // nil: there is no change of the pack
+	Bulk      bulkQueue       // nil: nobody is enrolled in bulk
 
 	Version string                // of the program
 	Status  func() Status         // how the box is, for pages and health; must be quick
@@ -304,6 +305,14 @@ func operations() []operation {
 		{"GET", "/camera/stream", "", (*API).cameraStream}, // may authorize by its first message
 		{"GET", "/camera/snapshot", auth.CameraView, (*API).cameraSnapshot},
 		{"GET", "/events", "", (*API).events}, // may authorize by its first message
+		{"POST", "/bulk/enrol", auth.Bulk, (*API).bulkEnrol},
+		{"GET", "/bulk", auth.Bulk, (*API).listBulk},
+		{"GET", "/bulk/{bulkId}", auth.Bulk, (*API).showBulk},
+		{"GET", "/bulk/{bulkId}/report", auth.Bulk, (*API).bulkReport},
+		{"DELETE", "/bulk/{bulkId}", auth.Bulk, (*API).endBulk},
+		{"GET", "/exchange/key", auth.Exchange, (*API).exchangeKey},
+		{"POST", "/exchange/export", auth.Exchange, (*API).exportPeople},
+		{"POST", "/exchange/import", auth.Exchange, (*API).importPeople},
 		{"GET", "/migration", auth.Models, (*API).migration},
 		{"GET", "/healthz", "", (*API).health},
 		{"GET", "/readyz", "", (*API).ready},

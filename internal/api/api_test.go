@@ -26,6 +26,7 @@ import (
 	"github.com/cypherface/edge/internal/api"
 	"github.com/cypherface/edge/internal/audit"
 	"github.com/cypherface/edge/internal/auth"
+	"github.com/cypherface/edge/internal/bulk"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/store"
 	"github.com/cypherface/edge/store/bolt"
@@ -52,7 +53,8 @@ type box struct {
 	now      time.Time
 	status   api.Status
 	faces    *colours
-	strange  bool // its parts fail as they never do: statuses need not be those of the contract
+	idle     func() // ends what is done in the background
+	strange  bool   // its parts fail as they never do: statuses need not be those of the contract
 }
 
 func newBox(t testing.TB, env store.Environment) *box {
@@ -82,8 +84,16 @@ func (b *box) boot() {
 	if b.journal, err = audit.Open(context.Background(), audit.Config{Store: s, Dir: filepath.Join(b.dir, "audit"), Clock: clock}); err != nil {
 		b.t.Fatal(err)
 	}
+	queue, err := bulk.Open(context.Background(), bulk.Config{Store: s, Enroller: b.faces, Dir: filepath.Join(b.dir, "bulk"), Valid: api.BulkIssue})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var working sync.WaitGroup
+	working.Go(func() { queue.Run(ctx) })
+	b.idle = func() { stop(); working.Wait() }
 	b.API, err = api.New(api.Config{
-		Store: s, Authority: b.auth, Verifier: b.faces, Detector: b.faces, Camera: b.faces, Audit: b.journal,
+		Store: s, Authority: b.auth, Verifier: b.faces, Detector: b.faces, Camera: b.faces, Audit: b.journal, Bulk: queue,
 		Version: "test", Status: func() api.Status { return b.status }, Clock: clock, TimeSure: func() bool { return !b.unsure.Load() },
 	})
 	if err != nil {
@@ -95,6 +105,7 @@ func (b *box) boot() {
 
 // shut closes what boot opened.
 func (b *box) shut() {
+	b.idle()
 	b.Close()
 	b.server.Close()
 	b.journal.Close()
@@ -343,7 +354,16 @@ func (f *colours) Enrol(ctx context.Context, r verify.EnrolRequest) (verify.Enro
 			return e, err
 		}
 	}
+	if r.Check {
+		return e, nil
+	}
 	err := f.store.Update(ctx, r.Cause, func(tx *store.Tx) error {
+		if r.New != nil {
+			p := *r.New
+			if err := store.Put(tx, &p); err != nil {
+				return err
+			}
+		}
 		p, err := store.GetOf[store.Person](tx, r.Merchant, r.Person)
 		if errors.Is(err, store.ErrNotFound) {
 			err = &verify.Error{Op: "enrol", Err: verify.ErrUnknownPerson}

@@ -13,12 +13,12 @@ import (
 )
 
 // objects are ids of what a merchant has.
-type objects struct{ user, session, key, image, account, invitation, text, erasure, credential, review, decision string }
+type objects struct{ user, session, key, image, account, invitation, text, erasure, credential, review, decision, bulk string }
 
 // strangers are ids that nobody has.
 var strangers = objects{
 	"5f0c0ffee0c0ffee0c0ffee0", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "x", "5f0c0ffee0c0ffee0c0ffee0", "5f0c0ffee0c0ffee0c0ffee0",
-	"5f0c0ffee0c0ffee0c0ffee1", "1-999999", "5f0c0ffee0c0ffee0c0ffee2", "5f0c0ffee0c0ffee0c0ffee3", "1-999998",
+	"5f0c0ffee0c0ffee0c0ffee1", "1-999999", "5f0c0ffee0c0ffee0c0ffee2", "5f0c0ffee0c0ffee0c0ffee3", "1-999998", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff",
 }
 
 // belongings makes one of each object for the box's merchant.
@@ -38,12 +38,13 @@ func (b *box) belongings() objects {
 	e := b.lastEvent(store.EventEnrolment)
 	o.decision = fmt.Sprintf("%d-%d", e.Epoch, e.Seq)
 	o.credential = given.body["credential"].(map[string]any)["credentialId"].(string)
+	o.bulk = b.bulk(zipOf("bea.jpg", jpegOf(red).data))
 	return o
 }
 
 // request is a call of an operation about objects, well formed in all else.
 func (o *objects) request(op [2]string) (path string, sent any) {
-	path = strings.NewReplacer("{userId}", o.user, "{sessionId}", o.session, "{keyId}", o.key, "{textId}", o.text, "{erasureId}", o.erasure, "{credentialId}", o.credential, "{reviewId}", o.review, "{verificationId}", o.decision, "{accountId}", o.account, "{invitationId}", o.invitation).Replace(op[1])
+	path = strings.NewReplacer("{userId}", o.user, "{sessionId}", o.session, "{keyId}", o.key, "{textId}", o.text, "{erasureId}", o.erasure, "{credentialId}", o.credential, "{reviewId}", o.review, "{verificationId}", o.decision, "{accountId}", o.account, "{invitationId}", o.invitation, "{bulkId}", o.bulk).Replace(op[1])
 	bodies := map[string]any{
 		"/register": `{"firstname":"A","lastname":"B","email":"a@example.org"}`, "/merchant-api-key": `{"rotate":"` + o.key + `"}`,
 		"/users/{userId}":         `{"phone":"1"}`,
@@ -57,7 +58,8 @@ func (o *objects) request(op [2]string) (path string, sent any) {
 		"/factors/totp": `{"password":"x"}`, "/factors/totp/confirm": `{"code":"1"}`, "/factors/passkeys/options": `{"password":"x"}`,
 		"/factors/passkeys": `{"ticket":"x","credential":{}}`, "/factors/recovery-codes": `{"password":"x"}`, "/factors/remove": `{"password":"x","factor":"totp"}`,
 		"/merchant/me": `{"phone":"1"}`, "/password/change": `{"currentPassword":"x","newPassword":"y"}`,
-		"/capture":       `{"purpose":"match","userId":"` + o.user + `"}`,
+		"/capture":         `{"purpose":"match","userId":"` + o.user + `"}`,
+		"/exchange/export": `{"recipient":"x"}`, "/exchange/import": upload{[]byte("x"), "application/octet-stream"}, "/bulk/enrol": upload{zipOf("a.jpg", jpegOf(red).data), "application/zip"},
 		"/consent-texts": `{"version":"1","language":"en","text":"I agree."}`, "/users/{userId}/consents": `{"textId":"` + o.text + `"}`,
 		"/users/{userId}/consents/withdraw": `{"keepUser":true}`, "/merchant/policy": `{"refuseDuplicates":false}`,
 		"/users/{userId}/credentials": `{"type":"qr"}`, "/credential/verify": `{"type":"card","value":"0420-1815","doorId":"5f0c0ffee0c0ffee0c0ffee0"}`,
@@ -93,7 +95,7 @@ func protected(t *testing.T, b *box) map[[2]string]auth.Permission {
 func TestEveryOperationForEveryRole(t *testing.T) {
 	b := newBox(t, store.Sandbox)
 	people := []auth.Permission{auth.UsersRead, auth.UsersWrite, auth.Enrol, auth.ImagesRead, auth.Match, auth.Detect, auth.Identify, auth.Capture, auth.CameraView, auth.EventsRead, auth.Verifications, auth.Models, auth.Consent, auth.Credentials, auth.CredentialVerify, auth.Reviews}
-	administrators := append(slices.Clone(people), auth.UsersExport, auth.Policy, auth.Keys, auth.AccountsRead, auth.AccountsManage)
+	administrators := append(slices.Clone(people), auth.Bulk, auth.Exchange, auth.UsersExport, auth.Policy, auth.Keys, auth.AccountsRead, auth.AccountsManage)
 	type holder struct {
 		role   store.Role
 		scopes []auth.Permission
@@ -180,7 +182,7 @@ func TestEveryOperationOnAnotherMerchantsObjects(t *testing.T) {
 	apiKey, key := b.auth.NewKey(m, "owner", store.RoleOwner)
 	b.update(func(tx *store.Tx) error { return store.Put(tx, &key) })
 	own := []string{"/register", "/user/register", "/users", "/verifications", "/identify", "/events", "/camera/stream", "/camera/snapshot", "/accounts/invitations", "/merchant/invite",
-		"/consent-texts", "/consent-texts/current", "/merchant/policy", "/merchant/retention", "/merchant/retention/preview", "/reviews", "/reviews/statistics"} // about the caller's own
+		"/consent-texts", "/consent-texts/current", "/merchant/policy", "/merchant/retention", "/merchant/retention/preview", "/reviews", "/reviews/statistics", "/bulk", "/bulk/enrol", "/exchange/key", "/exchange/export", "/exchange/import"} // about the caller's own
 	takes := protected(t, b)
 	for op := range takes {
 		path, body := theirs.request(op)

@@ -29,6 +29,8 @@ const (
 	CameraView       Permission = "camera:view"        // what a camera sees, live
 	EventsRead       Permission = "events:read"        // the feed of what happens, by ids
 	Verifications    Permission = "verifications:read" // the list of decisions, by ids
+	Bulk             Permission = "users:bulk"         // enrol many at once
+	Exchange         Permission = "users:exchange"     // take all people to another box, and bring them from one
 	Models           Permission = "models:read"        // how a change of the pack stands, and who has to be enrolled again
 	Consent          Permission = "consent"            // what people agree to: read the texts, record it, take it back
 	Credentials      Permission = "credentials:manage" // give people PINs, cards and codes, and take them
@@ -55,7 +57,7 @@ func All() []Permission {
 
 // Scopes lists what an API key can hold: all but what belongs to people.
 func Scopes() []Permission {
-	return []Permission{UsersRead, UsersWrite, UsersExport, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Models, Consent, Credentials, CredentialVerify, Reviews}
+	return []Permission{UsersRead, UsersWrite, UsersExport, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Bulk, Exchange, Models, Consent, Credentials, CredentialVerify, Reviews}
 }
 
 // roles says what a role may do. An integrator's key has what its scopes say.

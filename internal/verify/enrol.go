@@ -7,6 +7,8 @@ import (
 	"image"
 	"maps"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/internal/picture"
@@ -36,7 +38,9 @@ func (s *Service) Enrol(ctx context.Context, r EnrolRequest) (Enrolment, error) 
 		e, err = s.enrolOnce(ctx, r)
 	}
 	if err != nil {
-		s.refuse(ctx, r, err)
+		if !r.Check {
+			s.refuse(ctx, r, err)
+		}
 		return Enrolment{}, err
 	}
 	return e.result, nil
@@ -46,11 +50,16 @@ func (s *Service) Enrol(ctx context.Context, r EnrolRequest) (Enrolment, error) 
 var errMoved = errors.New("the embedding space has changed meanwhile")
 
 func (s *Service) enrolOnce(ctx context.Context, r EnrolRequest) (*enrolment, error) {
-	s, leave := s.enter()
+	enter := s.enter
+	if r.Background {
+		s.pace.wait(ctx)
+		enter = s.hold
+	}
+	s, leave := enter()
 	defer leave()
 	e, err := s.prepare(ctx, r)
-	if err == nil {
-		err = s.store.Update(ctx, r.Cause, func(tx *store.Tx) error { return e.commit(tx) })
+	if err == nil && !r.Check {
+		err = s.store.Update(ctx, r.Cause, func(tx *store.Tx) error { return e.commit(tx, s) })
 	}
 	return e, err
 }
@@ -126,6 +135,10 @@ func (s *Service) prepareBeside(ctx context.Context, e *enrolment, kept []store.
 // earlier reads the merchant, and the crops to which this enrolment adds.
 func (s *Service) earlier(ctx context.Context, r EnrolRequest) (merchant store.Merchant, crops []store.Crop, err error) {
 	err = s.store.View(ctx, func(tx *store.Tx) error {
+		if r.New != nil { // whether he agreed is seen when he is stored
+			merchant, err = store.Get[store.Merchant](tx, r.Merchant)
+			return unknown("enrol", err)
+		}
 		if merchant, err = enrollable(tx, r.Merchant, r.Person); err != nil || !r.Add {
 			return err
 		}
@@ -199,35 +212,90 @@ func (s *Service) findDuplicate(e *enrolment, m store.Merchant) error {
 		return nil
 	}
 	g.impostors.note(e.Person, hits)
-	threshold, ok := s.cal.IdentifyThreshold(duplicateFPIR, g.Len())
+	return s.suspect(e, m, store.PersonID(hits[0].ID), hits[0].Score, g.Len())
+}
+
+// suspect notes that somebody may be another among so many people, or refuses him,
+// where a score says so.
+func (s *Service) suspect(e *enrolment, m store.Merchant, of store.PersonID, score float64, people int) error {
+	threshold, ok := s.cal.IdentifyThreshold(duplicateFPIR, people)
 	if !ok { // a large gallery: the strictest that there is
 		threshold, _ = s.cal.Threshold(s.cal.MinFMR())
 	}
 	if same, ok := s.cal.Threshold(defaultFMR); ok {
 		threshold = max(threshold, same)
 	}
-	if hits[0].Score < threshold {
+	if score < threshold {
 		return nil
 	}
-	of := store.PersonID(hits[0].ID)
 	if m.Policy.RefuseDuplicates {
 		return &Error{Op: "enrol", Err: ErrDuplicate, Of: of, Hint: "the merchant allows one person a face"}
 	}
 	e.result.PossibleDuplicateOf = of
-	e.result.DuplicateSimilarity = s.cal.Similarity(hits[0].Score)
+	e.result.DuplicateSimilarity = s.cal.Similarity(score)
+	return nil
+}
+
+// arriving are the enrolments of the last moments: of two people with one face who
+// come at the same time, neither is in the gallery when the other is looked for, and
+// the second to be stored is told of here.
+type arriving struct {
+	mu  sync.Mutex // protects the field below
+	all []arrival
+}
+
+type arrival struct {
+	member
+	space    string
+	template engine.Template
+	gone     time.Time // from then on everybody finds him in the gallery
+}
+
+// arrivalTime is longer than an enrolment takes.
+const arrivalTime = time.Minute
+
+// meet compares an enrolment with those that have just come, and has it come.
+func (s *Service) meet(tx *store.Tx, e *enrolment, m store.Merchant) error {
+	now := time.Now()
+	s.arriving.mu.Lock()
+	defer s.arriving.mu.Unlock()
+	s.arriving.all = slices.DeleteFunc(s.arriving.all, func(a arrival) bool { return a.person == e.Person || now.After(a.gone) })
+	for _, o := range s.arriving.all {
+		if e.result.PossibleDuplicateOf != "" || o.merchant != e.Merchant || o.space != e.spaces[0] {
+			continue
+		}
+		if _, err := store.GetOf[store.Person](tx, e.Merchant, o.person); errors.Is(err, store.ErrNotFound) {
+			continue // it was not stored after all, or is erased
+		}
+		if err := s.suspect(e, m, o.person, engine.Compare(o.template, e.template), s.galleries.of(e.Merchant).Len()+1); err != nil {
+			return err
+		}
+	}
+	s.arriving.all = append(s.arriving.all, arrival{member{e.Person, e.Merchant}, e.spaces[0], e.template, now.Add(arrivalTime)})
 	return nil
 }
 
 // commit stores the enrolment. It may run again in another transaction.
-func (e *enrolment) commit(tx *store.Tx) error {
+func (e *enrolment) commit(tx *store.Tx, s *Service) error {
+	if e.New != nil {
+		p := *e.New
+		if err := store.Put(tx, &p); err != nil {
+			return err
+		}
+	}
+	if e.Before != nil {
+		if err := e.Before(tx); err != nil {
+			return err
+		}
+	}
 	if _, err := enrollable(tx, e.Merchant, e.Person); err != nil { // he may have taken it back meanwhile
 		return err
 	}
-	p, _, err := person(tx, "enrol", e.Merchant, e.Person)
+	p, m, err := person(tx, "enrol", e.Merchant, e.Person)
 	if err != nil {
 		return err
 	}
-	if err := e.current(tx); err != nil {
+	if err := errors.Join(e.current(tx), s.meet(tx, e, m)); err != nil {
 		return err
 	}
 	for _, step := range []func(*store.Tx) error{e.putCrops, e.putTemplates, e.putReview} {
@@ -349,6 +417,9 @@ func (s *Service) refuse(ctx context.Context, r EnrolRequest, cause error) {
 	var refused *Error
 	if !errors.As(cause, &refused) || errors.Is(cause, ErrUnknownPerson) || errors.Is(cause, ErrNoFace) {
 		return
+	}
+	if r.New != nil {
+		r.Person = "" // who did not come into being
 	}
 	ev := store.Event{Kind: store.EventEnrolment, Action: "enrol", Merchant: r.Merchant, Person: r.Person, Outcome: store.OutcomeFailed,
 		Reasons: append([]string{reasonOf(refused.Err)}, refused.Reasons...), Counters: map[string]float64{"images": float64(len(r.Images))}}

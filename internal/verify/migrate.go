@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/cypherface/edge/store"
 )
@@ -318,20 +315,35 @@ func (s *Service) Migration() Migration {
 }
 
 // Keep makes the templates that are missing and goes on with the change of the
-// pack, for as long as ctx lasts: in the background, on a thread of the lowest
-// priority, and only while nobody waits for an answer.
+// pack, for as long as ctx lasts: in the background, and only while nobody waits
+// for an answer. It runs at the priority of everything else: a thread of a lower one
+// that is not let run holds up the whole program at each collection of its memory.
 func (s *Service) Keep(ctx context.Context) error {
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 19); err != nil {
-			s.log.Warn("the background runs at full priority", "err", err)
+	var told time.Time
+	for {
+		err := s.round(ctx)
+		if errors.Is(err, errLeaving) {
+			s.wake()
+		} else if err != nil && ctx.Err() == nil && time.Since(told) > complainEvery {
+			s.log.Warn("not everybody is embedded", "err", err)
+			told = time.Now()
 		}
-		s.keep(ctx)
-	}()
-	<-ended
-	return nil
+		pause := idlePause
+		if err != nil || s.Migration().Stage != StageNone {
+			pause = roundPause
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(roundLeast):
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.woken:
+		case <-time.After(pause):
+		}
+	}
 }
 
 const (
@@ -344,32 +356,6 @@ const (
 	// complainEvery is how often the same failure is logged.
 	complainEvery = 10 * time.Minute
 )
-
-func (s *Service) keep(ctx context.Context) {
-	var told time.Time
-	for {
-		err := s.round(ctx)
-		if err != nil && ctx.Err() == nil && time.Since(told) > complainEvery {
-			s.log.Warn("not everybody is embedded", "err", err)
-			told = time.Now()
-		}
-		pause := idlePause
-		if err != nil || s.Migration().Stage != StageNone {
-			pause = roundPause
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(roundLeast):
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.woken:
-		case <-time.After(pause):
-		}
-	}
-}
 
 // round does what there is to do now.
 func (s *Service) round(ctx context.Context) error {
@@ -409,6 +395,9 @@ func (s *Service) trySwitch(ctx context.Context, filled *space) error {
 	return s.switchOver(ctx, store.Cause{Actor: actor}, ActionSwitch, 0)
 }
 
+// errLeaving: the space is wanted no more.
+var errLeaving = errors.New("the change of the pack is taken back")
+
 // A batch of templates goes into one transaction: it costs one sync of the disk,
 // and a cut costs no more than that many people's work.
 const (
@@ -435,6 +424,9 @@ func (s *Service) fill(ctx context.Context, told func(done, total int)) (failed 
 		return err
 	}
 	for i, who := range missing {
+		if s.leaving.Load() {
+			return failed, errLeaving
+		}
 		s.pace.wait(ctx)
 		r, err := s.remake(ctx, who)
 		switch {

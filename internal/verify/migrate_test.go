@@ -293,8 +293,10 @@ func TestChangeOfThePackIsTakenBack(t *testing.T) {
 		}
 		hold := make(chan struct{})
 		c.to.before = func(n int64) {
-			if n > 17 {
+			if n == 18 {
 				<-hold
+			} else if n > 18 {
+				t.Error("people are embedded for a change that is taken back")
 			}
 		}
 		c.open(c.from(), c.from(), true)

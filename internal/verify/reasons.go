@@ -24,6 +24,10 @@ const (
 	ReasonSecondFactor = "second_factor"      // the door asks for a PIN, card or code first
 )
 
+// ReasonOf is the word for an error of this package: what was wrong with a face, an
+// image or a person; "error" for any other.
+func ReasonOf(err error) string { return reasonOf(err) }
+
 // reasonOf is the word for an error in an event.
 func reasonOf(err error) string {
 	for _, known := range []struct {

@@ -66,7 +66,8 @@ type common struct {
 	unwatch func()
 	spaces
 	migrating
-	pace *Pace
+	arriving arriving
+	pace     *Pace
 
 	allowWhenFull bool
 	gaps          *gaps

@@ -6,6 +6,7 @@ import (
 	"image"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/models"
@@ -30,8 +31,10 @@ type space struct {
 	galleries *galleries
 	progress  progress
 
-	// use is held for reading by who works in the space; retire waits for them.
+	// use is held for reading by who works in the space; retire waits for them, and
+	// the background, which takes long, leaves when it sees leaving.
 	use     sync.RWMutex
+	leaving atomic.Bool
 	release func()
 }
 
@@ -46,6 +49,7 @@ func (sp *space) id() string { return sp.engine.Space() }
 // retire lets go of the networks once nobody works in the space any more. Nobody
 // may begin to: it is no longer to be found.
 func (sp *space) retire() {
+	sp.leaving.Store(true)
 	sp.use.Lock()
 	defer sp.use.Unlock()
 	if sp.release != nil {

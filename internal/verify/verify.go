@@ -88,6 +88,16 @@ type EnrolRequest struct {
 	Source   string        // where they come from: "upload", "camera", "cli"
 	// Add keeps the crops of earlier enrolments; otherwise these replace them.
 	Add bool
+	// New, when set, is somebody who is not in the store yet, with the id Person: he
+	// comes into being with the enrolment, or not at all.
+	New *store.Person
+	// Background says that nobody waits for it: it gives way to those who do.
+	Background bool
+	// Before, when set, runs first in the transaction of the enrolment, as to record
+	// that somebody New agrees.
+	Before func(*store.Tx) error
+	// Check says that nothing is to be stored: the answer is what would be.
+	Check bool
 	// Also, when set, runs in the transaction of the enrolment; its error undoes all.
 	Also func(*store.Tx, Enrolment) error
 }
