@@ -47,6 +47,12 @@ type MerchantPolicy struct {
 	// RequireConsent enrols only those who agreed, see ConsentRequired; nil: as
 	// the environment has it.
 	RequireConsent *bool `json:"requireConsent,omitempty"`
+	// TemplateYears is after how many years a template is proposed for renewal; 0:
+	// never by its age.
+	TemplateYears int `json:"templateYears,omitempty"`
+	// ProposeCrops keeps the face of a sure, live match for a template that is to be
+	// renewed, until an operator decides.
+	ProposeCrops bool `json:"proposeCrops,omitempty"`
 	// Retention is how long what is kept.
 	Retention Retention `json:"retention,omitzero"`
 }

@@ -116,7 +116,6 @@ type Candidate struct {
 	Merchant   MerchantID `json:"merchant"`
 	Person     PersonID   `json:"person"`
 	Review     ReviewID   `json:"review"`
-	Landmarks  []Point    `json:"landmarks"`  // as of a Crop
 	Similarity float64    `json:"similarity"` // of the match it is from, 0..100
 	Expires    time.Time  `json:"expires"`
 	Image      []byte     `json:"-"`

@@ -72,7 +72,7 @@ func runReview(ctx context.Context, t *terminal, args []string) error {
 		boxFlags: addBoxFlags(fs, t), asJSON: asJSON,
 		state:   fs.String("state", "open", "list: open or settled"),
 		reason:  fs.String("reason", "", "list: duplicate, look_alike, conflict, wrong_match or ageing"),
-		outcome: fs.String("outcome", "", "settle: different_people or dismissed"),
+		outcome: fs.String("outcome", "", "settle: different_people, updated (takes the proposed crop) or dismissed"),
 		fields:  fs.String("fields", "", "merge: `fields` that count of FROM, with commas: firstname, lastname, email, phone, externalId, password"),
 		actual:  fs.String("actual", "", "wrong: `id` of who it was"),
 		yes:     fs.Bool("yes", false, "merge: do it"),
@@ -86,7 +86,7 @@ func runReview(ctx context.Context, t *terminal, args []string) error {
 		fs.Usage()
 		return errUsage
 	}
-	c, err := f.connect(ctx, t, words[0] == "merge")
+	c, err := f.connect(ctx, t, words[0] == "merge" || *f.outcome == "updated")
 	if err != nil {
 		return err
 	}

@@ -137,6 +137,7 @@ var operations = map[string]struct{ method, path string }{
 	"settleReview":         {"POST", "/reviews/{reviewId}/settle"},
 	"mergeUsers":           {"POST", "/users/{userId}/merge"},
 	"markWrong":            {"POST", "/verifications/{verificationId}/wrong"},
+	"showCandidate":        {"GET", "/reviews/{reviewId}/candidate"},
 	"showImage":            {"GET", "/image/{userId}"},
 	"deleteImage":          {"DELETE", "/image/{userId}"},
 	"generateUploadUrl":    {"POST", "/upload/generate-url"},

@@ -413,6 +413,8 @@ export interface PolicyRequest {
   passiveLiveness?: boolean;
   refuseDuplicates?: boolean;
   requireConsent?: boolean;
+  templateYears?: number;
+  proposeCrops?: boolean;
 }
 
 export type CredentialType = "pin" | "card" | "qr";
@@ -527,7 +529,7 @@ export interface ReviewStatistics {
 export type MergeField = "firstname" | "lastname" | "email" | "phone" | "externalId" | "password";
 
 export interface SettleRequest {
-  outcome: "different_people" | "same_person" | "dismissed";
+  outcome: "different_people" | "same_person" | "updated" | "dismissed";
   into?: string;
   fields?: MergeField[];
   dryRun?: boolean;
@@ -621,7 +623,7 @@ export interface UserExport {
   consents: Consent[];
   credentials: Credential[];
   sightings: { lastSeenAt?: string; since?: string; matches: number; first?: number; recent?: number }[];
-  candidates: { id: string; createdAt: string; expiresAt: string; similarity: number; landmarks: object[]; image?: string }[];
+  candidates: { id: string; createdAt: string; expiresAt: string; similarity: number; image?: string }[];
   formerIds: { userId: string; mergedAt: string }[];
   events: (Verification & { personal?: unknown })[];
 }
@@ -794,6 +796,7 @@ export declare class CypherFace {
   settleReview(reviewId: string, request: SettleRequest): Promise<ReviewAnswer | UsersMerged>;
   mergeUsers(userId: string, request: MergeUsersRequest): Promise<UsersMerged>;
   markWrong(verificationId: string, request?: { actualUserId?: string }): Promise<ReviewAnswer>;
+  showCandidate(reviewId: string): Promise<Blob>;
   showImage(userId: string): Promise<Blob>;
   deleteImage(userId: string): Promise<Done & { userId: string }>;
   generateUploadUrl(request: UploadRequest): Promise<Upload>;

@@ -76,6 +76,7 @@ export const OPERATIONS = Object.freeze({
   settleReview: ["POST", "/reviews/{reviewId}/settle"],
   mergeUsers: ["POST", "/users/{userId}/merge"],
   markWrong: ["POST", "/verifications/{verificationId}/wrong"],
+  showCandidate: ["GET", "/reviews/{reviewId}/candidate"],
   showImage: ["GET", "/image/{userId}"],
   deleteImage: ["DELETE", "/image/{userId}"],
   generateUploadUrl: ["POST", "/upload/generate-url"],
@@ -219,6 +220,7 @@ export class CypherFace {
   settleReview(reviewId, request) { return this.call("settleReview", { path: { reviewId }, json: request }); }
   mergeUsers(userId, request) { return this.call("mergeUsers", { path: { userId }, json: request }); }
   markWrong(verificationId, request = {}) { return this.call("markWrong", { path: { verificationId }, json: request }); }
+  showCandidate(reviewId) { return this.call("showCandidate", { path: { reviewId } }); }
   showImage(userId) { return this.call("showImage", { path: { userId } }); }
   deleteImage(userId) { return this.call("deleteImage", { path: { userId } }); }
 

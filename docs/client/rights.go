@@ -79,6 +79,8 @@ type PolicyRequest struct {
 	PassiveLiveness  *bool    `json:"passiveLiveness,omitempty"`
 	RefuseDuplicates *bool    `json:"refuseDuplicates,omitempty"`
 	RequireConsent   *bool    `json:"requireConsent,omitempty"`
+	TemplateYears    *int     `json:"templateYears,omitempty"`
+	ProposeCrops     *bool    `json:"proposeCrops,omitempty"`
 }
 
 // Policy is what the merchant decides for all.
@@ -87,6 +89,8 @@ type Policy struct {
 	PassiveLiveness  bool    `json:"passiveLiveness"`
 	RefuseDuplicates bool    `json:"refuseDuplicates"`
 	RequireConsent   bool    `json:"requireConsent"`
+	TemplateYears    int     `json:"templateYears"`
+	ProposeCrops     bool    `json:"proposeCrops"`
 }
 
 // CreateConsentText publishes a text. The credential must be a token of an owner or
@@ -389,6 +393,11 @@ func (c *Client) Review(ctx context.Context, reviewID string) (Review, error) {
 // person.
 func (c *Client) SettleReview(ctx context.Context, reviewID, outcome string) (Review, error) {
 	return c.review(ctx, "settleReview", call{path: []string{"reviewId", reviewID}, json: map[string]string{"outcome": outcome}})
+}
+
+// Candidate is the crop that is proposed with a review of ageing, a JPEG.
+func (c *Client) Candidate(ctx context.Context, reviewID string) ([]byte, error) {
+	return get[[]byte](ctx, c, "showCandidate", call{path: []string{"reviewId", reviewID}})
 }
 
 // MergeUsers makes one user of two. There is no way back.

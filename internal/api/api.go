@@ -278,6 +278,7 @@ func operations() []operation {
 		{"GET", "/reviews", auth.Reviews, (*API).listReviews},
 		{"GET", "/reviews/statistics", auth.Reviews, (*API).reviewStatistics},
 		{"GET", "/reviews/{reviewId}", auth.Reviews, (*API).showReview},
+		{"GET", "/reviews/{reviewId}/candidate", auth.ImagesRead, (*API).showCandidate},
 		{"POST", "/reviews/{reviewId}/settle", auth.Reviews, (*API).settleReview},
 		{"POST", "/users/{userId}/merge", auth.Reviews, (*API).merge},
 		{"POST", "/verifications/{verificationId}/wrong", auth.Reviews, (*API).markWrong},

@@ -91,13 +91,12 @@ type (
 		Recent     float64   `json:"recent,omitempty"`
 	}
 	exportCandidate struct {
-		ID         store.CropID  `json:"id"`
-		CreatedAt  time.Time     `json:"createdAt"`
-		ExpiresAt  time.Time     `json:"expiresAt"`
-		Similarity float64       `json:"similarity"`
-		Landmarks  []store.Point `json:"landmarks"`
-		Image      []byte        `json:"image,omitempty"`
-		File       string        `json:"file,omitempty"`
+		ID         store.CropID `json:"id"`
+		CreatedAt  time.Time    `json:"createdAt"`
+		ExpiresAt  time.Time    `json:"expiresAt"`
+		Similarity float64      `json:"similarity"`
+		Image      []byte       `json:"image,omitempty"`
+		File       string       `json:"file,omitempty"`
 	}
 	exportFormer struct {
 		UserID   store.FormerID `json:"userId"`
@@ -210,7 +209,7 @@ func exportSections() []exportSection {
 			return exportSighting{s.LastSeen, s.Template, s.Matches, round(s.Base), round(s.Recent)}
 		}),
 		section("candidates", store.KindCandidate, store.CandidatesByPerson, func(c *store.Candidate) exportCandidate {
-			return exportCandidate{ID: c.ID, CreatedAt: c.Created, ExpiresAt: c.Expires, Similarity: round(c.Similarity), Landmarks: orEmpty(c.Landmarks), Image: c.Image}
+			return exportCandidate{ID: c.ID, CreatedAt: c.Created, ExpiresAt: c.Expires, Similarity: round(c.Similarity), Image: c.Image}
 		}),
 		section("formerIds", store.KindFormer, store.FormersByPerson, func(f *store.Former) exportFormer { return exportFormer{f.ID, f.Created} }),
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cypherface/edge/engine"
+	"github.com/cypherface/edge/internal/rights"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/internal/web"
 	"github.com/cypherface/edge/store"
@@ -265,6 +266,9 @@ func (a *API) decide(c *call, id store.SessionID, user store.PersonID) (s store.
 		request.Refused = verify.ReasonPassive
 	}
 	res, err = a.Verifier.Live(c.ctx(), request)
+	if err == nil && res.Match && s.Mode == store.ModeActive && res.Similarity >= rights.SureSimilarity {
+		a.propose(c.ctx(), &s, images[len(images)-1], res.Similarity)
+	}
 	return s, res, err
 }
 

@@ -18,10 +18,12 @@ type policy struct {
 	PassiveLiveness  bool    `json:"passiveLiveness"`
 	RefuseDuplicates bool    `json:"refuseDuplicates"`
 	RequireConsent   bool    `json:"requireConsent"`
+	TemplateYears    int     `json:"templateYears"`
+	ProposeCrops     bool    `json:"proposeCrops"`
 }
 
 func (a *API) toPolicy(p *store.MerchantPolicy) policy {
-	out := policy{p.FMR, p.PassiveLiveness, p.RefuseDuplicates, p.ConsentRequired(a.info.Environment)}
+	out := policy{p.FMR, p.PassiveLiveness, p.RefuseDuplicates, p.ConsentRequired(a.info.Environment), p.TemplateYears, p.ProposeCrops}
 	if out.FMR == 0 {
 		out.FMR = 1e-4
 	}
@@ -56,12 +58,17 @@ func (a *API) changePolicy(c *call) error {
 		PassiveLiveness  *bool    `json:"passiveLiveness"`
 		RefuseDuplicates *bool    `json:"refuseDuplicates"`
 		RequireConsent   *bool    `json:"requireConsent"`
+		TemplateYears    *int     `json:"templateYears"`
+		ProposeCrops     *bool    `json:"proposeCrops"`
 	}
 	if err := web.DecodeStrict(c.r, &in, 0); err != nil {
 		return err
 	}
 	if in.FMR != nil && !(*in.FMR >= 1e-8 && *in.FMR <= 1e-2) {
 		return web.Fail(http.StatusBadRequest, "the policy is not well formed").Field("fmr", "must be from 1e-8 to 0.01")
+	}
+	if in.TemplateYears != nil && (*in.TemplateYears < 0 || *in.TemplateYears > 100) {
+		return web.Fail(http.StatusBadRequest, "the policy is not well formed").Field("templateYears", "must be from 0 (never) to 100")
 	}
 	var m store.Merchant
 	err := a.store.Update(c.ctx(), c.cause(), func(tx *store.Tx) (err error) {
@@ -72,6 +79,8 @@ func (a *API) changePolicy(c *call) error {
 		set(&m.Policy.FMR, in.FMR)
 		set(&m.Policy.PassiveLiveness, in.PassiveLiveness)
 		set(&m.Policy.RefuseDuplicates, in.RefuseDuplicates)
+		set(&m.Policy.TemplateYears, in.TemplateYears)
+		set(&m.Policy.ProposeCrops, in.ProposeCrops)
 		if in.RequireConsent != nil {
 			m.Policy.RequireConsent = in.RequireConsent
 		}
@@ -103,6 +112,8 @@ func policyChanges(before, after policy) (words []string) {
 	note("passiveLiveness", before.PassiveLiveness, after.PassiveLiveness)
 	note("refuseDuplicates", before.RefuseDuplicates, after.RefuseDuplicates)
 	note("requireConsent", before.RequireConsent, after.RequireConsent)
+	note("templateYears", before.TemplateYears, after.TemplateYears)
+	note("proposeCrops", before.ProposeCrops, after.ProposeCrops)
 	return words
 }
 

@@ -156,12 +156,15 @@ func (a *API) settleReview(c *call) error {
 	switch in.Outcome {
 	case store.SettledSame:
 		return a.settleSame(c, id, in.Into, in.Fields, in.DryRun)
-	case store.SettledDifferent, store.SettledDismissed:
+	case store.SettledDifferent, store.SettledDismissed, store.SettledUpdated:
 	default:
-		return web.Fail(http.StatusBadRequest, "the outcome is none").Field("outcome", "must be different_people, same_person or dismissed")
+		return web.Fail(http.StatusBadRequest, "the outcome is none").Field("outcome", "must be different_people, same_person, updated or dismissed")
 	}
 	if in.Into != "" || in.Fields != nil || in.DryRun {
 		return web.Fail(http.StatusBadRequest, "into, fields and dryRun go with same_person").Field("outcome", "is not same_person")
+	}
+	if in.Outcome == store.SettledUpdated {
+		return a.settleUpdated(c)
 	}
 	var settled store.Review
 	err = a.store.Update(c.ctx(), c.cause(), func(tx *store.Tx) (err error) {

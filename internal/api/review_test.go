@@ -50,7 +50,7 @@ func TestReviews(t *testing.T) {
 	for _, bad := range []string{"state=lost", "reason=fun", "limit=0", "page=1", "cursor=!"} {
 		b.want(b.call("GET", "/reviews/?"+bad, nil), 400)
 	}
-	for body, status := range map[string]int{`{}`: 400, `{"outcome":"updated"}`: 400, `{"outcome":"dismissed","into":"` + ada + `"}`: 400, `{"outcome":"same_person"}`: 400, `{"outcome":"same_person","into":"` + eve + `"}`: 400} {
+	for body, status := range map[string]int{`{}`: 400, `{"outcome":"updated"}`: 404, `{"outcome":"dismissed","into":"` + ada + `"}`: 400, `{"outcome":"same_person"}`: 400, `{"outcome":"same_person","into":"` + eve + `"}`: 400} {
 		b.want(b.call("POST", "/reviews/"+one+"/settle/", body), status)
 	}
 	settled := b.want(b.call("POST", "/reviews/"+one+"/settle/", `{"outcome":"different_people"}`), 200).body["review"].(map[string]any)

@@ -348,6 +348,9 @@ func (a *API) expired(tx *store.Tx, now time.Time, drop func(func(*store.Tx) err
 			return old(tx, store.SessionsByExpiry, longOver, drop, func(tx *store.Tx, s *store.Session) error { return store.Delete[store.Session](tx, s.ID) })
 		},
 		func() (int, error) {
+			return old(tx, store.CandidatesByExpiry, over, drop, func(tx *store.Tx, x *store.Candidate) error { return store.Delete[store.Candidate](tx, x.ID) })
+		},
+		func() (int, error) {
 			return old(tx, store.RetiredByExpiry, over, drop, func(tx *store.Tx, r *store.Retired) error { return store.Delete[store.Retired](tx, r.ID) })
 		},
 		func() (int, error) {

@@ -27,12 +27,19 @@ func Settle(tx *store.Tx, m store.MerchantID, id store.ReviewID, outcome store.R
 	default:
 		return r, fmt.Errorf("%w: %s as %s", ErrOutcome, r.Reason, outcome)
 	}
-	r.Settled, r.By, r.Outcome = tx.Time(), by, outcome
-	if err := store.Put(tx, &r); err != nil {
+	if err := dropCandidate(tx, &r); err != nil {
 		return r, err
 	}
-	_, err = store.Append(tx, store.Event{Kind: store.EventAccess, Merchant: m, Action: "review_settle", Outcome: store.OutcomeDone, Reasons: []string{string(r.Reason), string(outcome)}}, nil)
-	return r, err
+	return r, settle(tx, &r, outcome, by)
+}
+
+func settle(tx *store.Tx, r *store.Review, outcome store.ReviewOutcome, by store.Actor) error {
+	r.Settled, r.By, r.Outcome = tx.Time(), by, outcome
+	if err := store.Put(tx, r); err != nil {
+		return err
+	}
+	_, err := store.Append(tx, store.Event{Kind: store.EventAccess, Merchant: r.Merchant, Action: "review_settle", Outcome: store.OutcomeDone, Reasons: []string{string(r.Reason), string(outcome)}}, nil)
+	return err
 }
 
 // Open reads a review that is not settled. The errors are store.ErrNotFound and

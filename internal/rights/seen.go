@@ -125,6 +125,12 @@ func (s *Seen) write(ctx context.Context, batch map[store.PersonID]*seen) error 
 			if err := store.Put(tx, &sum); err != nil {
 				return err
 			}
+			if !Drifted(&sum) || p.Status != store.PersonEnrolled {
+				continue
+			}
+			if err := ProposeUpdate(tx, &p, store.CauseDrift); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

@@ -45,6 +45,9 @@ func (s *Sweeper) Pass(ctx context.Context) (gone map[string]int, err error) {
 	for i := range merchants {
 		counts, err := s.walk(ctx, &merchants[i], true)
 		add(gone, counts)
+		if err == nil {
+			err = s.aged(ctx, &merchants[i])
+		}
 		if err != nil {
 			return gone, fmt.Errorf("remove what was kept long enough: %w", err)
 		}

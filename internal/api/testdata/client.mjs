@@ -133,6 +133,7 @@ assert.equal((await box.listReviews({ reason: "wrong_match" })).reviews.length, 
 assert.equal((await box.showReview(review.reviewId)).review.users.length, 2);
 assert.equal((await box.settleReview(review.reviewId, { outcome: "dismissed" })).review.state, "settled");
 assert.equal((await box.reviewStatistics()).falseMatches.dismissed, 1);
+await assert.rejects(box.showCandidate(review.reviewId), { status: 409 }); // it is settled
 assert.equal((await box.mergeUsers(one, { from: two, dryRun: true })).dryRun, true);
 
 assert.deepEqual(Object.keys(OPERATIONS).filter((id) => !asked.has(id)), []);
