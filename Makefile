@@ -25,7 +25,7 @@ negative: setup ## 100,000 bad requests made from openapi.yaml: no 5xx
 	$(GO) test -run TestNegative -count=1 -v -timeout 60m ./internal/api -args -negative 100000 -negative-seed $(or $(SEED),1)
 
 load: setup ## requests a second and latency of the API beside the bare engine
-	$(GO) test -run TestLoad -count=1 -v -timeout 30m ./cmd/cypherfaced -args -load $(or $(LOADFOR),5s)
+	$(GO) test -run TestLoad -count=1 -v -timeout 30m ./internal/daemon -args -load $(or $(LOADFOR),5s)
 
 setup: ## fetch the libraries and networks, install the packs (idempotent)
 	@scripts/setup
@@ -39,11 +39,18 @@ build: setup ## build bin/, a folder that can be copied to another box
 run: build ## start the box and print its URL
 	@bin/cypherfaced --data $(DATA) --listen $(LISTEN) --camera $(CAMERA)
 
+.PHONY: run-central fleet
+run-central: build ## start a central, where boxes meet, and print its URL and first steps
+	@bin/cypherface-central --data $(or $(CENTRAL),central) --listen $(or $(CENTRAL_LISTEN),127.0.0.1:9080)
+
+fleet: setup ## boxes and a central as processes, killed and cut off for FLEETFOR (2m)
+	$(GO) test -run 'TestFleet$$' -count=1 -v -timeout 60m ./internal/daemon -args -fleet $(or $(FLEETFOR),2m)
+
 test: setup ## run every test
 	$(GO) test -shuffle=on -timeout 9m ./...
 
 race: setup ## the packages with goroutines of their own, under the race detector
-	$(GO) test -race -short -timeout 15m ./store/... ./internal/... ./camera/... ./engine/scan ./cmd/cypherfaced
+	$(GO) test -race -short -timeout 15m ./store/... ./internal/... ./camera/... ./engine/scan ./sync/...
 
 check: setup ## formatting, vet, staticcheck, tidy module, and a build without cgo
 	@test -z "$$(gofmt -l cmd engine camera store models internal sync *.go | tee /dev/stderr)" || { echo "gofmt -w the files above"; exit 1; }
@@ -77,12 +84,12 @@ vm: ## the V4L2 driver against the kernel's own test webcam, in an emulated arm6
 	scripts/vm
 
 kill: setup ## kill the daemon under load, and writing processes, KILLS (300) times
-	$(GO) test -count=1 -v -timeout 60m -run TestKilledUnderLoad ./cmd/cypherfaced -cypherfaced.kills $(or $(KILLS),300)
+	$(GO) test -count=1 -v -timeout 60m -run TestKilledUnderLoad ./internal/daemon -cypherfaced.kills $(or $(KILLS),300)
 	$(GO) test -count=1 -v -timeout 60m -run TestKilled ./store/bolt -bolt.kills $(or $(KILLS),300)
 
 .PHONY: migrate
 migrate: setup ## change the pack for PEOPLE (10,000) while verifications go on: latency, and nobody lost
-	$(GO) test -run 'TestMigration$$' -count=1 -v -timeout 120m ./cmd/cypherfaced -args -migrate $(or $(PEOPLE),10000) -migrate.faces $(or $(FACES),300) -migrate.base 60s
+	$(GO) test -run 'TestMigration$$' -count=1 -v -timeout 120m ./internal/daemon -args -migrate $(or $(PEOPLE),10000) -migrate.faces $(or $(FACES),300) -migrate.base 60s
 
 .PHONY: sim storm
 sim: ## fleets in virtual time: SEEDS=1000, SEEDS=A..B, or SEED=7 with its trace (BREAK=promise)

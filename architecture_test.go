@@ -24,8 +24,9 @@ var floors = [][]string{
 	{"engine", "camera", "store", "models", "sync/wire", "internal/web", "internal/synthface"},
 	{"store/*", "engine/tflite", "camera/*", "internal/audit", "internal/auth"},
 	{"internal/verify", "internal/accuracy", "internal/account", "internal/door", "internal/events", "internal/upkeep", "internal/rights", "store/backup", "sync/uplink"},
-	{"internal/bulk"},
-	{"internal/api", "sync/hub"},
+	{"internal/bulk", "internal/join", "sync/hub"},
+	{"internal/api", "sync/host"},
+	{"internal/daemon"},
 	{"cmd/*", "sync/simtest"},
 }
 

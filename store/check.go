@@ -94,6 +94,7 @@ var kinds = map[Kind]func() value{
 	KindFormer:      func() value { return &Former{} },
 	KindBulk:        func() value { return &Bulk{} },
 	KindBulkItem:    func() value { return &BulkItem{} },
+	KindClaim:       func() value { return &Claim{} },
 }
 
 // Check reads everything in a store: each value is opened and decoded, each record

@@ -18,7 +18,7 @@ var everyKind = []func() any{
 	func() any { return new(Grant) }, func() any { return new(Device) }, func() any { return new(Person) },
 	func() any { return new(Crop) }, func() any { return new(Template) }, func() any { return new(Ticket) },
 	func() any { return new(Image) }, func() any { return new(Review) }, func() any { return new(Session) },
-	func() any { return new(Link) }, func() any { return new(Pending) }, func() any { return new(Box) }, func() any { return new(Foreign) },
+	func() any { return new(Link) }, func() any { return new(Pending) }, func() any { return new(Box) }, func() any { return new(Foreign) }, func() any { return new(Claim) },
 	func() any { return new(Event) }, func() any { return new(Period) }, func() any { return new(Retired) },
 	func() any { return new(Code) }, func() any { return new(Lock) }, func() any { return new(Letter) },
 	func() any { return new(ConsentText) }, func() any { return new(Consent) }, func() any { return new(Sighting) },

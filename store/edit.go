@@ -239,6 +239,40 @@ func Adopt(tx *Tx, k Kind, id string) error {
 	})
 }
 
+// IsOwn says whether a record is on the box alone: it neither came from the central
+// nor is on its way there.
+func IsOwn(tx *Tx, k Kind, id string) (bool, error) {
+	key := RecordKey(k, id)
+	if rev, err := tx.replicaRev(key); err != nil || rev != 0 {
+		return false, err
+	}
+	p, err := tx.get(recordBucket(KindPending), []byte(key))
+	return p == nil, err
+}
+
+// AdoptPerson adopts a person with all that travels with him.
+func AdoptPerson(tx *Tx, id PersonID) error {
+	keys := []string{RecordKey(KindPerson, string(id))}
+	for _, list := range slices.Concat(ofPerson, []lister{listerOf(KindGrant, GrantsByPerson)}) {
+		more, err := list(tx, Plain(id))
+		if err != nil {
+			return err
+		}
+		keys = append(keys, more...)
+	}
+	for _, key := range keys {
+		k, record := splitKey(key)
+		own, err := IsOwn(tx, k, record)
+		if err == nil && own {
+			err = Adopt(tx, k, record)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // dropPending forgets what was pending of a record.
 func (tx *Tx) dropPending(key string) error {
 	kv, err := tx.writable()

@@ -122,7 +122,7 @@ func personRecords() []eraser {
 // ownRecords are those that a box has of a person for itself: no feed carries them.
 func ownRecords() []eraser {
 	return slices.DeleteFunc(append(faceRecords(), personRecords()...), func(e eraser) bool {
-		return e.kind == KindCrop || e.kind == KindTemplate || e.kind == KindGrant
+		return e.kind == KindCrop || e.kind == KindTemplate || e.kind == KindConsent || e.kind == KindGrant
 	})
 }
 

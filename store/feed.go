@@ -105,13 +105,6 @@ func (tx *Tx) fill(f *feed, s *Site) error {
 			keys = append(keys, RecordKey(KindKey, string(k.ID)))
 		}
 	}
-	for _, list := range merchantWide {
-		more, err := list(tx, Plain(s.Merchant))
-		if err != nil {
-			return err
-		}
-		keys = append(keys, more...)
-	}
 	for _, key := range keys {
 		if err := tx.mark(f, key, OpPut); err != nil {
 			return err
@@ -210,6 +203,19 @@ func FeedStateOf(tx *Tx, site SiteID) (FeedState, error) {
 		return FeedState{}, err
 	}
 	return FeedState{f.head, f.floor}, nil
+}
+
+// FeedHeads returns the last revision of each feed there is.
+func FeedHeads(tx *Tx) (map[SiteID]uint64, error) {
+	heads := map[SiteID]uint64{}
+	err := tx.scan(scopeBucket, Range{}, func(k, v []byte) (bool, error) {
+		f, err := parseFeed(k, v)
+		if err == nil {
+			heads[f.site] = f.head
+		}
+		return true, err
+	})
+	return heads, err
 }
 
 func feedKey(s SiteID, rev uint64) []byte {

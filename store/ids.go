@@ -24,6 +24,7 @@ type (
 	TicketID   string // UUID version 4
 	DeviceID   string // UUID version 4
 	TokenID    string // UUID version 4; the jti of a token
+	ClaimID    string // hash of the secret in a claim code
 	TemplateID string // PERSON.SPACE, see NewTemplateID
 	ImageID    string // the imageKey of the API
 	SecretName string // a fixed word of the program

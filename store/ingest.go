@@ -142,6 +142,7 @@ func (tx *Tx) ingest(d *Device, b *Box, p *IngestPart) (merged []Merged, err err
 // begin checks that a part can be held against a box, and returns its tree as far
 // as it is known.
 func (b *Box) begin(p *IngestPart) (*Tree, error) {
+	joins := b.Epoch == 0
 	switch {
 	case p.Epoch < b.Epoch || p.Epoch == 0:
 		return nil, fmt.Errorf("epoch %d after %d: %w", p.Epoch, b.Epoch, ErrForked)
@@ -149,7 +150,9 @@ func (b *Box) begin(p *IngestPart) (*Tree, error) {
 		b.Epoch, b.Head, b.Leaf, b.Tree = p.Epoch, 0, Hash{}, Tree{}.appendTo(nil)
 	}
 	if p.Gone > b.Head {
-		b.Missing += p.Gone - b.Head
+		if !joins { // what was before is the box's own
+			b.Missing += p.Gone - b.Head
+		}
 		b.Head, b.Leaf, b.Tree = p.Gone, Hash{}, nil
 	}
 	if b.Tree == nil {

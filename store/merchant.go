@@ -73,6 +73,7 @@ const (
 	RoleAuditor       Role = "auditor" // reads events without pictures or names
 	RoleDevice        Role = "device"
 	RoleIntegrator    Role = "integrator" // an API key with scopes
+	RoleBox           Role = "box"        // the key of a box for its central
 )
 
 // Scope is one permission of an API key; the words are those of internal/auth.
@@ -96,6 +97,8 @@ type Key struct {
 	// Site makes it a fleet key: it is good at all boxes of the site, and its Hash
 	// is under the site's pepper.
 	Site SiteID `json:"site,omitempty"`
+	// Device makes it the key of a box for the central.
+	Device DeviceID `json:"device,omitempty"`
 }
 
 func (k *Key) key() KeyID { return k.ID }

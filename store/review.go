@@ -9,6 +9,7 @@ const (
 	ReviewDuplicate  ReviewKind = "duplicate"   // one face, two people
 	ReviewLookAlike  ReviewKind = "look_alike"  // two people whom the network confuses
 	ReviewConflict   ReviewKind = "conflict"    // two boxes changed the same thing
+	ReviewHeld       ReviewKind = "held"        // somebody who was on a box before it joined a central
 	ReviewWrongMatch ReviewKind = "wrong_match" // somebody says that a decision took one for another
 	ReviewAgeing     ReviewKind = "ageing"      // a face has grown away from its template
 )

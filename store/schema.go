@@ -40,6 +40,7 @@ const (
 	KindFormer      Kind = "former"
 	KindBulk        Kind = "bulk"
 	KindBulkItem    Kind = "bulk_item"
+	KindClaim       Kind = "claim"
 )
 
 // The indexes, with the terms that a Query may give: each comment names them in
@@ -83,6 +84,7 @@ var (
 	SessionsByPerson   = Index[Session]{name: "sessions-person"}                      // person, created
 	EventsByMerchant   = Index[Event]{name: "events-merchant"}                        // merchant, kind, time
 	EventsByPerson     = Index[Event]{name: "events-person"}                          // person, time
+	ClaimsByMerchant   = Index[Claim]{name: "claims-merchant"}                        // merchant, created
 	ForeignByMerchant  = Index[Foreign]{name: "foreign-merchant"}                     // merchant, kind, time
 	ForeignByPerson    = Index[Foreign]{name: "foreign-person"}                       // person, time
 	BulksByMerchant    = Index[Bulk]{name: "bulks-merchant"}                          // merchant, created

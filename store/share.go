@@ -20,6 +20,7 @@ var (
 	_ shared = (*Person)(nil)
 	_ shared = (*Crop)(nil)
 	_ shared = (*Template)(nil)
+	_ shared = (*Consent)(nil)
 )
 
 func (m *Merchant) rehome(to MerchantID) { m.ID = to }
@@ -30,6 +31,7 @@ func (g *Grant) rehome(to MerchantID)    { g.Merchant = to }
 func (p *Person) rehome(to MerchantID)   { p.Merchant = to }
 func (c *Crop) rehome(to MerchantID)     { c.Merchant = to }
 func (t *Template) rehome(to MerchantID) { t.Merchant = to }
+func (c *Consent) rehome(to MerchantID)  { c.Merchant = to }
 
 func (m *Merchant) named(id string) bool { return string(m.ID) == id }
 func (s *Site) named(id string) bool     { return string(s.ID) == id }
@@ -39,6 +41,7 @@ func (g *Grant) named(id string) bool    { return string(g.ID) == id }
 func (p *Person) named(id string) bool   { return string(p.ID) == id }
 func (c *Crop) named(id string) bool     { return string(c.ID) == id }
 func (t *Template) named(id string) bool { return string(t.ID) == id }
+func (c *Consent) named(id string) bool  { return string(c.ID) == id }
 
 // lister returns the keys of the records of one kind under a term.
 type lister func(tx *Tx, of Term) ([]string, error)
@@ -55,11 +58,7 @@ func listerOf[T any](k Kind, ix Index[T]) lister {
 
 // ofPerson are the shared kinds that tell about a person and belong wherever he
 // does, besides himself; grants belong where their door is.
-var ofPerson = []lister{listerOf(KindCrop, CropsByPerson), listerOf(KindTemplate, TemplatesByPerson)}
-
-// merchantWide are the shared kinds that belong to all scopes of a merchant,
-// besides himself.
-var merchantWide []lister
+var ofPerson = []lister{listerOf(KindCrop, CropsByPerson), listerOf(KindTemplate, TemplatesByPerson), listerOf(KindConsent, ConsentsByPerson)}
 
 // isShared says whether records of a kind travel.
 func isShared(k Kind) bool {

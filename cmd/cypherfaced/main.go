@@ -7,25 +7,6 @@
 // to stop lets requests end, a second one does not wait.
 package main
 
-import (
-	"context"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
+import "github.com/cypherface/edge/internal/daemon"
 
-	"github.com/cypherface/edge/engine/tflite"
-)
-
-func main() {
-	if code, asked := tflite.ProbeMain(context.Background(), os.Args[1:], os.Stdout, os.Stderr); asked {
-		os.Exit(code)
-	}
-	hideMemory(os.Stderr)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // from then on a signal does what it does by itself
-	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, "cypherfaced:", err)
-		os.Exit(1)
-	}
-}
+func main() { daemon.Main(daemon.Box) }

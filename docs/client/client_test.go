@@ -89,8 +89,10 @@ func (c *contract) operationsOf(t *testing.T) map[string][2]string {
 
 // elsewhere are the operations that clients call in another way, or not at all:
 // links bring their own URL, streams go on, pages are for people, and what an
-// operator does has the command line.
-var elsewhere = []string{"uploadImage", "uploadImageForm", "events", "cameraStream", "health", "metrics", "openapi", "docs", "landing", "migration", "bulkEnrol", "listBulk", "showBulk", "endBulk", "bulkReport", "exchangeKey", "exportPeople", "importPeople", "verifyPage", "resetPage", "invitationPage"}
+// operator does has the command line; joining and syncing is between boxes.
+var elsewhere = []string{"uploadImage", "uploadImageForm", "events", "cameraStream", "health", "metrics", "openapi", "docs", "landing", "migration", "bulkEnrol", "listBulk", "showBulk", "endBulk", "bulkReport", "exchangeKey", "exportPeople", "importPeople", "verifyPage", "resetPage", "invitationPage",
+	"createSite", "listSites", "showSite", "changeSite", "createClaim", "listClaims", "deleteClaim", "listDevices", "showDevice", "revokeDevice",
+	"joinChallenge", "join", "joinRotate", "joinLeave", "sync", "syncStatus", "syncNow"}
 
 func TestEveryOperationIsThere(t *testing.T) {
 	want := readContract(t).operationsOf(t)

@@ -34,6 +34,7 @@ import (
 	"github.com/cypherface/edge/internal/account"
 	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/internal/events"
+	"github.com/cypherface/edge/internal/join"
 	"github.com/cypherface/edge/internal/rights"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/internal/web"
@@ -74,6 +75,9 @@ type Config struct {
 	Storage   Storage         // nil: nobody looks after the store
 	Packs     packs           // nil: there is no change of the pack
 	Bulk      bulkQueue       // nil: nobody is enrolled in bulk
+
+	Fleet Fleet // at a central: the boxes that join it; nil: it is a box
+	Link  Link  // on a box: its central; nil: it can join none
 
 	Version string                // of the program
 	Status  func() Status         // how the box is, for pages and health; must be quick
@@ -129,6 +133,10 @@ type Status struct {
 	// Exposed is what the data at rest is not protected from, in words; empty:
 	// nothing that the operator could better.
 	Exposed string `json:"exposed,omitempty"`
+	// Sync is how it stands with its central, or a central with its boxes, in words;
+	// empty: it stands alone.
+	Sync    string `json:"sync,omitempty"`
+	Central bool   `json:"central,omitempty"` // it is one
 	// Storage is what is wrong with the store although it works, in words.
 	Storage []string `json:"storage,omitempty"`
 }
@@ -152,8 +160,9 @@ type API struct {
 	keys, accounts, addresses, failures *web.Limiter
 	guesses                             *web.Limiter // of credentials, by who sends them
 
-	sightings *rights.Seen
-	retention retention
+	sightings  *rights.Seen
+	retention  retention
+	challenges *join.Challenges
 
 	backingUp sync.Mutex // one at a time
 }
@@ -176,7 +185,7 @@ func New(c Config) (*API, error) {
 		r := prometheus.NewRegistry()
 		c.Metrics, c.Gather = r, r
 	}
-	a := &API{Config: c, store: c.Store, info: c.Store.Info(), now: c.Clock, feed: events.NewFeed[notice](), jobs: newStorageJobs(c.Storage)}
+	a := &API{Config: c, store: c.Store, info: c.Store.Info(), now: c.Clock, feed: events.NewFeed[notice](), jobs: newStorageJobs(c.Storage), challenges: join.NewChallenges()}
 	limiter := func(rate float64) *web.Limiter { return web.NewLimiter(rate, int(2*rate), a.now) }
 	a.keys, a.accounts, a.addresses = limiter(c.Limits.Key), limiter(c.Limits.Account), limiter(c.Limits.Address)
 	a.guesses = web.NewLimiter(guessRate, guessesAtOnce, a.now)
@@ -213,7 +222,7 @@ type operation struct {
 
 // operations lists the API. Aliases of the reference stand beside each other.
 func operations() []operation {
-	return []operation{
+	return append([]operation{
 		{"POST", "/access-token", "", (*API).accessToken},
 		{"POST", "/refresh-token", "", (*API).refreshToken}, // the token may have expired
 		{"POST", "/login", "", (*API).signIn},
@@ -322,7 +331,7 @@ func operations() []operation {
 		{"GET", "/openapi.yaml", "", (*API).contract},
 		{"GET", "/docs", "", (*API).docs},
 		{"GET", "/{$}", "", (*API).landing},
-	}
+	}, siteOperations()...)
 }
 
 // Takes says which permission each operation of the public server takes, by method

@@ -34,6 +34,10 @@ const maxEnrolForm = verify.MaxImages
 //	POST /control/models/reload     has the box go over to the pack that is chosen now
 //	POST /control/models/finish     ends a change of the pack without the people who hold it up
 //
+//	POST /control/join              the box joins the central of a claim code
+//	POST /control/leave             and leaves it
+//	POST /control/join/rotate       a new credential for the central
+//
 // and what accountOperations and auditOperations list.
 //
 // Where there are several merchants, the header merchantId says for which. The
@@ -48,6 +52,7 @@ func (a *API) Control() *web.Server {
 	ops = append(ops, packOperations()...)
 	ops = append(ops, auditOperations()...)
 	ops = append(ops, accountOperations()...)
+	ops = append(ops, linkOperations()...)
 	return a.server(ops, func(_ http.ResponseWriter, r *http.Request) (auth.Principal, error) {
 		m, err := a.onlyMerchant(r)
 		uid, _ := r.Context().Value(peerKey{}).(uint32)

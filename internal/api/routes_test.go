@@ -49,7 +49,7 @@ func TestEveryPathInEveryForm(t *testing.T) {
 			}
 			statuses[b.callAs("", method, form, nil).status] = true
 		}
-		if len(statuses) != 1 || statuses[404] {
+		if joins := strings.HasPrefix(path, "/join"); len(statuses) != 1 || statuses[404] && !joins { // which a box does not let others do
 			t.Errorf("%s: statuses %v", op, statuses)
 		}
 		a := b.callAs("", "PATCH", path, nil)

@@ -199,8 +199,13 @@ func (a *Authority) principal(tx *store.Tx, key *store.Key) (Principal, error) {
 	if m.Status != store.Active {
 		return Principal{}, ErrSuspended
 	}
+	actor := store.Actor{Kind: store.ActorKey, ID: string(key.ID)}
+	if key.Device != "" {
+		actor = store.Actor{Kind: store.ActorDevice, ID: string(key.Device)}
+	}
 	p := Principal{
-		Actor:       store.Actor{Kind: store.ActorKey, ID: string(key.ID)},
+		Actor:       actor,
+		Device:      key.Device,
 		Merchant:    key.Merchant,
 		Environment: tx.Info().Environment,
 		Role:        key.Role,

@@ -50,7 +50,7 @@ func (a *Authority) MakeKey(tx *store.Tx, m store.MerchantID, r KeyRequest) (api
 		if err != nil {
 			return "", key, err
 		}
-		if !a.works(&old) || old.Account != "" {
+		if !a.works(&old) || old.Account != "" || old.Device != "" {
 			continue
 		}
 		working++

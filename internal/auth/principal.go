@@ -45,10 +45,14 @@ const (
 	MerchantWrite  Permission = "merchant:write"   // name and phone of the merchant
 	Invite         Permission = "merchants:invite" // let somebody register a merchant of his own
 	Self           Permission = "account:self"     // one's own account; comes with every login
+	Sites          Permission = "sites:manage"     // sites, claim codes and boxes of a central
+
+	// Sync is what a box does at its central; its own key alone has it.
+	Sync Permission = "sync"
 )
 
 // personal are the permissions that belong to people.
-var personal = []Permission{Keys, Policy, AccountsRead, AccountsManage, MerchantWrite, Invite, Self}
+var personal = []Permission{Keys, Policy, AccountsRead, AccountsManage, MerchantWrite, Invite, Sites, Self}
 
 // All lists every permission.
 func All() []Permission {
@@ -67,6 +71,7 @@ var roles = map[store.Role][]Permission{
 	store.RoleOperator:      {UsersRead, UsersWrite, Enrol, ImagesRead, Match, Detect, Identify, Capture, CameraView, EventsRead, Verifications, Models, Consent, Credentials, CredentialVerify, Reviews},
 	store.RoleAuditor:       {EventsRead, Verifications},
 	store.RoleDevice:        {Match, Detect, Identify, Capture, CredentialVerify},
+	store.RoleBox:           {Sync},
 }
 
 // permissions is what a credential with a role and scopes may do. Scopes narrow
@@ -104,6 +109,7 @@ type Principal struct {
 	Environment store.Environment
 	Role        store.Role
 	Account     store.AccountID // who signed in; empty: a key, or the box's operator
+	Device      store.DeviceID  // of a box that calls its central
 
 	key    store.KeyID // that the credential stands on
 	scopes []Permission

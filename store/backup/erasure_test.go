@@ -98,7 +98,7 @@ func (b *box) furnish(marker string) (p store.Person) {
 // it tells about a person.
 func TestEveryKindIsKnown(t *testing.T) {
 	furnished := "person crop template image ticket grant session review event consent sighting credential candidate former"
-	others := "merchant account code lock letter key retired secret site door device period migration bulk bulk_item link box foreign pending consent-text"
+	others := "merchant account code lock letter key retired secret site door device period migration bulk bulk_item link box foreign pending claim consent-text"
 	file, err := parser.ParseFile(token.NewFileSet(), "../schema.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/cypherface/edge/store"
+	"github.com/cypherface/edge/sync/host"
+	"github.com/cypherface/edge/sync/wire"
+)
+
+// benchBox is a box that says what a box says, out of a journal made beforehand.
+type benchBox struct {
+	device  store.DeviceID
+	journal []wire.Event
+	boot    wire.Boot
+
+	ws      *websocket.Conn
+	said    uint64
+	credits int64
+	next    int // of the journal, to be sent
+	acked   uint64
+}
+
+// newBenchBox makes a box with n decisions in its journal.
+func newBenchBox(device store.DeviceID, n int) (*benchBox, error) {
+	b := &benchBox{device: device, journal: make([]wire.Event, n)}
+	_, _ = rand.Read(b.boot[:]) // never fails
+	for i := range b.journal {
+		e, personal := decision(uint64(i + 1))
+		plain := append(make([]byte, 16), personal...)
+		sum := sha256.Sum256(plain)
+		e.Device, e.Epoch, e.Seq, e.Personal = device, 1, uint64(i+1), sum[:]
+		e.Actor = store.Actor{Kind: store.ActorSystem, ID: "door"}
+		raw, err := json.Marshal(&e)
+		if err != nil {
+			return nil, err
+		}
+		b.journal[i] = wire.Event{Raw: raw, Personal: plain}
+	}
+	return b, nil
+}
+
+// decision is one as a door makes it, with its personal part.
+func decision(n uint64) (store.Event, []byte) {
+	return store.Event{
+		Time: time.Now().UTC(), Kind: store.EventDecision, Merchant: "6b08057fa8b61684eb4399b4", Door: "6b0805835b3fa390459f2a20",
+		Person: store.PersonID(fmt.Sprintf("%024x", n)), Action: "identify", Outcome: store.OutcomeMatch,
+		Counters: map[string]float64{"similarity": 93.25, "threshold": 80, "frames": 3},
+	}, []byte(`{"name":"Ada Lovelace"}`)
+}
+
+// connect dials and says hello; the answer is read by serve.
+func (b *benchBox) connect(ctx context.Context, address string) error {
+	ws, _, err := websocket.DefaultDialer.DialContext(ctx, "ws://"+address+host.Path, http.Header{"Device": {string(b.device)}})
+	if err != nil {
+		return err
+	}
+	b.ws, b.said, b.credits = ws, 0, 0
+	return b.send(&wire.Hello{
+		Oldest: wire.Oldest, Newest: wire.Newest, Device: string(b.device), Boot: b.boot, Epoch: 1, Head: uint64(len(b.journal)), Credits: 64 << 10,
+	})
+}
+
+func (b *benchBox) send(m wire.Message) error {
+	frame, err := wire.Encode(m)
+	if err != nil {
+		return err
+	}
+	b.said++
+	return b.ws.WriteMessage(websocket.BinaryMessage, frame)
+}
+
+var errTurnedAway = errors.New("turned away")
+
+// serve answers the central until the journal is held there or, with stay, ctx ends.
+// welcome is called once it is let in.
+func (b *benchBox) serve(ctx context.Context, stay bool, welcome func()) error {
+	stop := context.AfterFunc(ctx, func() { b.ws.Close() })
+	defer stop()
+	defer b.ws.Close()
+	for {
+		_, frame, err := b.ws.ReadMessage()
+		if err != nil {
+			return err
+		}
+		m, err := wire.Decode(frame)
+		if errors.Is(err, wire.ErrSkip) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		switch m := m.(type) {
+		case *wire.Welcome:
+			b.credits, b.next = int64(m.Credits), int(m.Head)
+			welcome()
+		case *wire.Credits:
+			b.credits += int64(m.More)
+		case *wire.EventsAck:
+			b.acked = m.Through
+		case *wire.Ping:
+			err = b.send(&wire.Pong{Number: m.Number, Sent: b.said})
+		case *wire.Error:
+			return fmt.Errorf("%w: %s", errTurnedAway, m.Text)
+		}
+		for err == nil && b.credits > 0 && b.next < len(b.journal) {
+			err = b.sendBatch()
+		}
+		if err != nil {
+			return err
+		}
+		if !stay && b.acked == uint64(len(b.journal)) {
+			return nil
+		}
+	}
+}
+
+func (b *benchBox) sendBatch() error {
+	end := min(b.next+batchEvents, len(b.journal))
+	m := &wire.Events{After: uint64(b.next), Events: b.journal[b.next:end]}
+	if b.next > 0 {
+		m.Prev = wire.Hash(store.LeafHash(b.journal[b.next-1].Raw))
+	}
+	b.credits -= int64(wire.Cost(m))
+	b.next = end
+	return b.send(m)
+}
+
+// ingest measures what n boxes have accepted, and what the bare store takes.
+func (s *benchSettings) ingest(ctx context.Context, n int) (p ingestPoint, err error) {
+	each := max(1, s.events/n)
+	p = ingestPoint{Boxes: n, Events: each * n}
+	c, err := s.openCentral(ctx, fmt.Sprintf("ingest-%d", n), max(200, float64(n)))
+	if err != nil {
+		return p, err
+	}
+	defer c.end()
+	ids, err := c.register(ctx, n)
+	if err != nil {
+		return p, err
+	}
+	var boxes []*benchBox
+	for _, id := range ids {
+		b, err := newBenchBox(id, each)
+		if err != nil {
+			return p, err
+		}
+		boxes = append(boxes, b)
+	}
+	begin := time.Now()
+	err = all(len(boxes), func(i int) error {
+		if err := boxes[i].connect(ctx, c.address); err != nil {
+			return err
+		}
+		return boxes[i].serve(ctx, false, func() {})
+	})
+	if err != nil {
+		return p, err
+	}
+	p.Rate = float64(p.Events) / time.Since(begin).Seconds()
+	if p.Bare, err = s.bare(ctx, p.Events, n); err != nil {
+		return p, err
+	}
+	p.Ratio = p.Rate / p.Bare
+	return p, nil
+}
+
+// writers are at most so many at the bare store: more do not make it faster.
+const writers = 64
+
+// bare measures how many events a second a store takes in transactions of the size
+// that boxes send.
+func (s *benchSettings) bare(ctx context.Context, events, boxes int) (float64, error) {
+	st, err := s.openStore(fmt.Sprintf("bare-%d", boxes))
+	if err != nil {
+		return 0, err
+	}
+	defer st.Close()
+	n := min(boxes, writers)
+	size := min(batchEvents, max(1, events/boxes))
+	begin := time.Now()
+	err = all(n, func(w int) error {
+		for done := 0; done < events/n; done += size {
+			err := st.Update(ctx, benchCause, func(tx *store.Tx) error {
+				for i := range min(size, events/n-done) {
+					e, personal := decision(uint64(w*events + done + i))
+					if _, err := store.Append(tx, e, json.RawMessage(personal)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return float64(events/n*n) / time.Since(begin).Seconds(), err
+}
+
+// all runs fn for 0..n-1 at once and returns the first error.
+func all(n int, fn func(i int) error) error {
+	var work sync.WaitGroup
+	errs := make([]error, n)
+	for i := range n {
+		work.Go(func() { errs[i] = fn(i) })
+	}
+	work.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// peopleBatch is how many people are put in one transaction.
+const peopleBatch = 256
+
+// crowd puts people with a template each into a store.
+func crowd(ctx context.Context, st store.Store, m store.MerchantID, n int) error {
+	vector := make([]float32, 128)
+	for done := 0; done < n; done += peopleBatch {
+		err := st.Update(ctx, benchCause, func(tx *store.Tx) error {
+			for i := range min(peopleBatch, n-done) {
+				id := store.NewID[store.PersonID](tx.Time())
+				vector[i%128] = float32(done + i)
+				p := store.Person{ID: id, Merchant: m, Firstname: "Ada", Lastname: "Lovelace", Email: fmt.Sprintf("p%d@example.org", done+i), Status: store.PersonEnrolled}
+				t := store.Template{ID: store.NewTemplateID(id, "bench"), Merchant: m, Person: id, Space: "bench", Crops: 1, Vector: vector}
+				if err := errors.Join(store.Put(tx, &p), store.Put(tx, &t)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+)
+
+// A command is something to do with a central that runs.
+type command struct {
+	args, help string
+	run        func(*client, context.Context, []string) error
+}
+
+var commands = map[string]command{
+	"claim": {"--site NAME [--name BOX] [--life 24h] [--address HOST:PORT]", `Makes a code with which one box may join a site, and shows it once. A site that is
+not there yet is made. The code carries the central's address, which --address
+overrides, and the fingerprint of its key.
+
+  cypherface-central claim --site door-7
+  cypherface-central claim --site door-7 --life 1h --address central.example:9080 --json`, (*client).makeClaim},
+	"sites": {"", `Lists the sites, their boxes and revisions.
+
+  cypherface-central sites --json`, (*client).listSites},
+	"devices": {"[revoke ID]", `Lists the boxes: what each has, how far it is behind, when it was last seen; or
+revokes one, from which nothing is taken any more.
+
+  cypherface-central devices
+  cypherface-central devices revoke 93b40b35-6e39-43e5-adee-0f8205ad5d2d`, (*client).listDevices},
+}
+
+// client speaks to a central through its control socket.
+type client struct {
+	http   http.Client
+	env    string
+	out    io.Writer
+	asJSON bool
+
+	site, name, address string
+	life                time.Duration
+}
+
+var errUsage = errors.New("see --help")
+
+// runCommand does what args name; false means that they name no command.
+func runCommand(ctx context.Context, args []string, out io.Writer) (known bool, err error) {
+	if len(args) == 0 {
+		return false, nil
+	}
+	if args[0] == "bench" {
+		return true, bench(ctx, args[1:], out)
+	}
+	cmd, known := commands[args[0]]
+	if !known {
+		return false, nil
+	}
+	c := &client{out: out}
+	fs := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	fs.SetOutput(out)
+	fs.Usage = func() {
+		fmt.Fprintf(out, "usage: cypherface-central %s %s\n\n%s\n\nflags:\n", args[0], cmd.args, cmd.help)
+		fs.PrintDefaults()
+	}
+	data := fs.String("data", "central", "`folder` of the central's data")
+	fs.StringVar(&c.env, "env", "sandbox", "`environment`: sandbox or production")
+	fs.BoolVar(&c.asJSON, "json", false, "print the result as JSON")
+	if args[0] == "claim" {
+		fs.StringVar(&c.site, "site", "", "`name` or id of the site")
+		fs.StringVar(&c.name, "name", "", "`name` of the box that is to come")
+		fs.StringVar(&c.address, "address", "", "`host:port` where the box reaches this central; empty: as it listens")
+		fs.DurationVar(&c.life, "life", 24*time.Hour, "how long the code is good for")
+	}
+	words, err := parse(fs, args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return true, nil
+	} else if err != nil {
+		return true, errUsage
+	}
+	socket := filepath.Join(*data, "control.sock")
+	if _, err := os.Stat(socket); err != nil {
+		return true, fmt.Errorf("reach the central: none is running in %s (cypherface-central --data %s starts one; --data DIR names another)", *data, *data)
+	}
+	c.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}
+	defer c.http.CloseIdleConnections()
+	return true, cmd.run(c, ctx, words)
+}
+
+// parse reads flags and words in any order.
+func parse(fs *flag.FlagSet, args []string) (words []string, err error) {
+	for {
+		if err := fs.Parse(args); err != nil {
+			return nil, err
+		}
+		if args = fs.Args(); len(args) == 0 {
+			return words, nil
+		}
+		words, args = append(words, args[0]), args[1:]
+	}
+}
+
+// call asks the central; an answer that is no success is an error in its words.
+func (c *client) call(ctx context.Context, method, path string, body, answer any) error {
+	raw := []byte("{}")
+	if body != nil {
+		var err error
+		if raw, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+c.env+path, bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask the central: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 400 {
+		var said struct {
+			Message string `json:"message"`
+		}
+		if err := json.NewDecoder(resp.Body).Decode(&said); err != nil || said.Message == "" {
+			return fmt.Errorf("the central answered %s", resp.Status)
+		}
+		return errors.New(said.Message)
+	}
+	return json.NewDecoder(resp.Body).Decode(answer)
+}
+
+// print prints v as JSON, or by what fn writes into a table.
+func (c *client) print(v any, fn func(w io.Writer)) error {
+	if c.asJSON {
+		enc := json.NewEncoder(c.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(v)
+	}
+	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	fn(w)
+	return w.Flush()
+}
+
+type site struct {
+	SiteID   string `json:"siteId"`
+	Name     string `json:"name"`
+	People   string `json:"people"`
+	Revision uint64 `json:"revision"`
+	Devices  int    `json:"devices"`
+}
+
+func (c *client) sites(ctx context.Context) ([]site, error) {
+	var list struct {
+		Sites []site `json:"sites"`
+	}
+	err := c.call(ctx, "GET", "/sites/", nil, &list)
+	return list.Sites, err
+}
+
+func (c *client) listSites(ctx context.Context, words []string) error {
+	list, err := c.sites(ctx)
+	if err != nil || len(words) > 0 {
+		return errors.Join(err, usageIf(len(words) > 0))
+	}
+	return c.print(list, func(w io.Writer) {
+		fmt.Fprintln(w, "SITE\tNAME\tPEOPLE\tBOXES\tREVISION")
+		for _, s := range list {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\n", s.SiteID, s.Name, s.People, s.Devices, s.Revision)
+		}
+	})
+}
+
+func usageIf(wrong bool) error {
+	if wrong {
+		return errUsage
+	}
+	return nil
+}
+
+// findSite returns the id of a site by its name or id, and makes one where no site
+// has the name.
+func (c *client) findSite(ctx context.Context) (string, error) {
+	list, err := c.sites(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, s := range list {
+		if s.SiteID == c.site || s.Name == c.site {
+			return s.SiteID, nil
+		}
+	}
+	var made site
+	err = c.call(ctx, "POST", "/sites/", map[string]string{"name": c.site}, &made)
+	return made.SiteID, err
+}
+
+func (c *client) makeClaim(ctx context.Context, words []string) error {
+	if c.site == "" || len(words) > 0 {
+		return fmt.Errorf("make a claim: name the site with --site (%w)", errUsage)
+	}
+	id, err := c.findSite(ctx)
+	if err != nil {
+		return err
+	}
+	var made struct {
+		Code      string    `json:"code"`
+		Address   string    `json:"address"`
+		ClaimID   string    `json:"claimId"`
+		SiteID    string    `json:"siteId"`
+		ExpiresAt time.Time `json:"expiresAt"`
+	}
+	sent := map[string]any{"siteId": id, "name": c.name, "lifeSeconds": int64(c.life / time.Second), "address": c.address}
+	if err := c.call(ctx, "POST", "/claims/", sent, &made); err != nil {
+		return err
+	}
+	return c.print(made, func(w io.Writer) {
+		fmt.Fprintf(w, "%s\n\nOn the box, once, until %s (it has to reach %s):\n\n  cypherface join %s\n",
+			made.Code, made.ExpiresAt.Local().Format("2006-01-02 15:04"), made.Address, made.Code)
+	})
+}
+
+type device struct {
+	DeviceID string    `json:"deviceId"`
+	SiteID   string    `json:"siteId"`
+	Name     string    `json:"name"`
+	Status   string    `json:"status"`
+	Online   bool      `json:"online"`
+	SeenAt   time.Time `json:"seenAt,omitzero"`
+	Events   uint64    `json:"events"`
+	Missing  uint64    `json:"missing,omitempty"`
+	Revision uint64    `json:"revision"`
+	Behind   uint64    `json:"behind"`
+}
+
+func (c *client) listDevices(ctx context.Context, words []string) error {
+	if len(words) == 2 && words[0] == "revoke" {
+		var done struct {
+			Success bool `json:"success"`
+		}
+		if err := c.call(ctx, "DELETE", "/devices/"+words[1]+"/", nil, &done); err != nil {
+			return err
+		}
+		return c.print(done, func(w io.Writer) { fmt.Fprintln(w, "revoked; the box matches nobody once it has heard") })
+	}
+	if len(words) > 0 {
+		return errUsage
+	}
+	var list struct {
+		Devices []device `json:"devices"`
+	}
+	if err := c.call(ctx, "GET", "/devices/", nil, &list); err != nil {
+		return err
+	}
+	return c.print(list.Devices, func(w io.Writer) {
+		fmt.Fprintln(w, "DEVICE\tNAME\tSTATUS\tCONNECTED\tSEEN\tEVENTS\tBEHIND")
+		for _, d := range list.Devices {
+			seen := "never"
+			if !d.SeenAt.IsZero() {
+				seen = d.SeenAt.Local().Format("2006-01-02 15:04:05")
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%v\t%s\t%d\t%d\n", d.DeviceID, d.Name, d.Status, d.Online, seen, d.Events, d.Behind)
+		}
+	})
+}

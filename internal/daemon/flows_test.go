@@ -1,0 +1,182 @@
+package daemon
+
+import (
+	"bufio"
+	"bytes"
+	"flag"
+	"fmt"
+	"image"
+	"image/draw"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cypherface/edge/internal/picture"
+)
+
+var updateFlows = flag.Bool("update-flows", false, "write testdata/flows anew")
+
+// A wire is the vendor's client on a socket: what it sends is written down to the
+// byte, as its samples have it, and so is what comes back.
+type wire struct {
+	t          *testing.T
+	address    string
+	transcript strings.Builder
+}
+
+// changing are the parts of an answer that differ from run to run.
+var changing = []struct{ pattern, name string }{
+	{`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`, "UUID"},
+	{`\b[0-9a-f]{24}\b`, "OBJECT-ID"},
+	{`ey[\w-]+\.[\w-]+\.[\w-]+`, "TOKEN"},
+	{`expires=[0-9]+&signature=[\w-]+`, "expires=SECONDS&signature=SIGNATURE"},
+	{`"([A-Za-z]*At)":"[^"]*"`, `"$1":"TIME"`},
+	{`(?m)^Date: .*\r$`, "Date: DATE\r"},
+	{`(?m)^Content-Length: .*\r$`, "Content-Length: N\r"},
+	{`/[0-9]{13}\.jpg`, "/MILLISECONDS.jpg"},
+	{`127\.0\.0\.1:[0-9]+`, "BOX"},
+	// Scores depend on the pack that is installed.
+	{`"(similarity|Confidence|confidence|Width|Height|Left|Top)":[0-9.e-]+`, `"$1":NUMBER`},
+	{`Similarity is [0-9]{1,3}\.[0-9]{2}%`, "Similarity is NUMBER%"},
+}
+
+// send writes bytes to a fresh connection and returns the body of the answer.
+func (w *wire) send(what, request string) string {
+	w.t.Helper()
+	conn, err := net.Dial("tcp", w.address)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Minute)) // a test must end
+	if _, err := io.WriteString(conn, request); err != nil {
+		w.t.Fatal(err)
+	}
+	raw := &bytes.Buffer{}
+	resp, err := http.ReadResponse(bufio.NewReader(io.TeeReader(conn, raw)), nil)
+	if err != nil {
+		w.t.Fatalf("%s: %v", what, err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	shown := raw.String()
+	for _, c := range changing {
+		shown = regexp.MustCompile(c.pattern).ReplaceAllString(shown, c.name)
+	}
+	fmt.Fprintf(&w.transcript, "### %s\n%s\n", what, strings.ReplaceAll(shown, "\r\n", "\n"))
+	return string(body)
+}
+
+// post is a request with a JSON body as the vendor's curl samples make it: a raw
+// token, a cookie, and a slash behind the path.
+func (w *wire) post(what, path, token, body string) string {
+	w.t.Helper()
+	return w.send(what, fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: curl/7.79.1\r\nAccept: */*\r\nContent-Type: application/json\r\nauthorization: %s\r\nCookie: connect.sid=s%%3AO3pL\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		path, w.address, token, len(body), body))
+}
+
+// put sends an image to an upload link.
+func (w *wire) put(what, link string, img []byte) string {
+	w.t.Helper()
+	path := link[strings.Index(link, w.address)+len(w.address):]
+	return w.send(what, fmt.Sprintf("PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Type: image/png\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", path, w.address, len(img), img))
+}
+
+// frame sends a frame, the file before the field that says of which session.
+func (w *wire) frame(what, token, session string, img []byte) string {
+	w.t.Helper()
+	const b = "------------------------d74496d66958873e"
+	body := "--" + b + "\r\nContent-Disposition: form-data; name=\"frame\"; filename=\"frame (1).png\"\r\nContent-Type: image/png\r\n\r\n" + string(img) +
+		"\r\n--" + b + "\r\nContent-Disposition: form-data; name=\"sessionId\"\r\n\r\n" + session + "\r\n--" + b + "--\r\n"
+	return w.send(what, fmt.Sprintf("POST /upload-frame/ HTTP/1.1\r\nHost: %s\r\nauthorization: %s\r\nContent-Type: multipart/form-data; boundary=%s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		w.address, token, b, len(body), body))
+}
+
+// field is a string of a JSON body.
+func field(t *testing.T, body, name string) string {
+	t.Helper()
+	m := regexp.MustCompile(`"` + name + `":"([^"]*)"`).FindStringSubmatch(body)
+	if m == nil {
+		t.Fatalf("no %s in %s", name, body)
+	}
+	return m[1]
+}
+
+// shifted is an image moved by a few pixels, as the next frame of a camera.
+func shifted(t *testing.T, path string, dx int) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := picture.Decode(raw, picture.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := p.Image.Bounds()
+	out := image.NewNRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
+	draw.Draw(out, out.Bounds(), p.Image, b.Min.Add(image.Pt(dx, dx/2)), draw.Src)
+	encoded, err := picture.EncodePNG(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encoded
+}
+
+// The vendor's three documented flows, to the byte, against the real networks:
+// upload and match, liveness and match, and both in one call.
+func TestTheVendorsFlowsOnTheWire(t *testing.T) {
+	d := start(t, shortDir(t), "--camera", "none:")
+	w := &wire{t: t, address: strings.TrimPrefix(d.url, "http://")}
+	one, two, foreign := shifted(t, mate, 0), shifted(t, other, 0), shifted(t, stranger, 0)
+	token := field(t, w.send("access token", fmt.Sprintf("POST /api/access-token/ HTTP/1.1\r\nHost: %s\r\nmerchantId: %s\r\nx-api-key: %s\r\nCookie: connect.sid=s%%3AO3pL\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+		w.address, d.boot.MerchantID, d.boot.APIKey)), "accessToken")
+	user := field(t, w.post("register", "/register/", token, `{"firstname":"Ada","lastname":"Lovelace","email":"ada@example.org"}`), "userId")
+
+	link := func(what, kind string) string {
+		return field(t, w.post(what, "/api/upload/generate-url/", token, `{"userId":"`+user+`","imageName":"Ada (1) [x].png","contentType":"image/png","type":"`+kind+`"}`), "url")
+	}
+	w.put("the source image", link("link for the source image", "upload"), one)
+	w.put("the target image", link("link for the target image", "match"), two)
+	w.post("face match", "/api/face/match/", token, `{"userId":"`+user+`"}`)
+	w.put("a stranger's image", link("link for a stranger's image", "match"), foreign)
+	w.post("face match of a stranger", "/api/face-match/", token, `{"userId":"`+user+`"}`)
+
+	session := func(what string, frames ...[]byte) string {
+		id := field(t, w.post(what, "/start-liveness-session/", token, `{"userId":"`+user+`"}`), "sessionId")
+		for i, f := range frames {
+			w.frame(fmt.Sprintf("frame %d", i+1), token, id, f)
+		}
+		return id
+	}
+	w.post("match liveness face", "/match-liveness-face/", token, `{"userId":"`+user+`","sessionId":"`+session("start a session", one, two, shifted(t, mate, 4))+`"}`)
+	w.post("check liveness", "/check-liveness/", token, `{"sessionId":"`+session("start another session", one, two, shifted(t, mate, 6))+`"}`)
+	w.post("check liveness of a stranger", "/check-liveness/", token, `{"sessionId":"`+session("start a third session", foreign, shifted(t, stranger, 5), shifted(t, stranger, 9))+`"}`)
+	w.post("check a session again", "/check-liveness/", token, `{"sessionId":"`+session("start a fourth session")+`"}`)
+	w.send("refresh the token", fmt.Sprintf("POST /api/refresh-token/ HTTP/1.1\r\nHost: %s\r\nauthorization: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", w.address, token))
+
+	path := filepath.Join("testdata", "flows")
+	if *updateFlows {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(w.transcript.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.transcript.String(); got != string(want) {
+		t.Errorf("the answers are others:\n%s", got)
+	}
+}
