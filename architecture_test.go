@@ -22,8 +22,8 @@ const module = "github.com/cypherface/edge/"
 var floors = [][]string{
 	{"internal/picture", "engine/scan", "models/convert", "internal/faultfs", "internal/mail", "internal/mail/mailtest", "docs/client"},
 	{"engine", "camera", "store", "models", "sync/wire", "internal/web", "internal/synthface"},
-	{"store/*", "engine/tflite", "camera/*", "internal/audit", "internal/auth"},
-	{"internal/verify", "internal/accuracy", "internal/account", "internal/door", "internal/events", "internal/upkeep", "internal/rights", "store/backup", "sync/uplink"},
+	{"store/*", "engine/tflite", "engine/liveness", "camera/*", "internal/audit", "internal/auth"},
+	{"internal/verify", "internal/accuracy", "internal/account", "internal/door", "internal/events", "internal/upkeep", "internal/rights", "internal/attack", "store/backup", "sync/uplink"},
 	{"internal/bulk", "internal/join", "sync/hub"},
 	{"internal/api", "sync/host"},
 	{"internal/daemon"},

@@ -13,7 +13,7 @@ import (
 // commands is the whole command line, in the order of the list.
 func commands() []command {
 	return []command{
-		verifyCommand(), detectCommand(), evalCommand(), benchCommand(),
+		verifyCommand(), detectCommand(), evalCommand(), evalPadCommand(), benchCommand(),
 		enrolCommand(), identifyCommand(), usersCommand(), exportCommand(), importCommand(), consentCommand(), credentialsCommand(), retentionCommand(), reviewCommand(), cameraCommand(), envCommand(), joinCommand(), leaveCommand(), syncCommand(), storeCommand(), keysCommand(), accountsCommand(), mailCommand(), keyCommand(), auditCommand(), doctorCommand(),
 		modelsCommand(), probeCommand(),
 	}

@@ -2,6 +2,9 @@ package accuracy
 
 import "math"
 
+// Wilson is the interval of a share, k of n independent trials: see wilson.
+func Wilson(k, n int) Interval { return wilson(k, n) }
+
 // wilson is Wilson's score interval (1927) for k of n independent trials at
 // 95 %. Unlike the normal approximation it stays inside [0,1] and says
 // something sensible when k is 0.

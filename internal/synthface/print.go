@@ -13,6 +13,8 @@ type Print struct {
 	Of     Shot    // what it shows; its first face is printed life size
 	Bend   float64 // radius in cm of the cylinder it is bent around; zero: flat
 	Screen bool    // a glowing display with a bezel instead of paper
+	// Cut is a mask: the paper is cut out along the face, with holes for the eyes.
+	Cut bool
 
 	once    sync.Once
 	texture *texture
@@ -90,17 +92,42 @@ func (t *texture) bent(x, y float64) (at, normal vec) {
 	return vec{t.Bend * s, y, t.Bend * (c - 1)}, vec{s, 0, c}
 }
 
+// kept reports whether there is paper at a place in cm.
+func (t *texture) kept(x, y float64) bool {
+	if !t.Cut || len(t.Of.Faces) == 0 {
+		return true
+	}
+	const eyeW, eyeH = 1.7, .95 // a hole's half width and height
+	for _, k := range []Point{t.Of.Faces[0][RightEye], t.Of.Faces[0][LeftEye]} {
+		if sq((x-(k.X-t.cx)/t.scale)/eyeW)+sq((y-(t.cy-k.Y)/t.scale)/eyeH) < 1 {
+			return false
+		}
+	}
+	return sq(x/cutHalfW)+sq((y-cutMiddle)/cutHalfH) < 1
+}
+
+// The oval of a mask in cm, its middle above that of the print.
+const (
+	cutHalfW  = 7.6
+	cutHalfH  = 10.2
+	cutMiddle = .4
+)
+
 // sheet is the mesh of the paper.
 func (t *texture) sheet() *part {
-	const cols, rows = 32, 8
+	cols, rows := 32, 8
+	if t.Cut {
+		cols, rows = 96, 120 // fine enough for the edges of the holes
+	}
 	p := &part{material: ofPrint}
 	for j := range rows + 1 {
 		for i := range cols + 1 {
-			at, n := t.bent(mix(-printHalfW, printHalfW, float64(i)/cols), mix(-printHalfH, printHalfH, float64(j)/rows))
+			x, y := mix(-printHalfW, printHalfW, float64(i)/float64(cols)), mix(-printHalfH, printHalfH, float64(j)/float64(rows))
+			at, n := t.bent(x, y)
 			p.pos, p.nrm, p.open = append(p.pos, at), append(p.nrm, n), append(p.open, 1)
-			if i > 0 && j > 0 {
+			if i > 0 && j > 0 && t.kept(x, y) {
 				d := int32(len(p.pos) - 1)
-				c, b, a := d-1, d-cols-1, d-cols-2
+				c, b, a := d-1, d-int32(cols)-1, d-int32(cols)-2
 				p.tri = append(p.tri, [3]int32{a, b, d}, [3]int32{a, d, c})
 			}
 		}
@@ -113,24 +140,41 @@ func (t *texture) place(sub *Subject, l lens) *posed {
 	p := t.sheet()
 	turn := rotation(sub.Pose.Yaw, sub.Pose.Pitch, sub.Pose.Roll)
 	out := &posed{part: p, subject: sub, print: t, corners: make([]corner, len(p.pos)), near: l.focal / sub.Pose.Distance}
+	pose := t.hung(sub)
 	for i := range p.pos {
-		at := turn.apply(p.pos[i]).add(vec{sub.Pose.X, sub.Pose.Y, -sub.Pose.Distance})
+		at := pose(p.pos[i])
 		q := l.project(at)
 		out.corners[i] = corner{at: at, nrm: turn.apply(p.nrm[i]), x: q.X, y: q.Y, inv: 1 / max(-at.Z, 1), lit: 1}
 	}
 	return out
 }
 
+// wornAt is where the middle of a mask is on the head of who wears it.
+var wornAt = vec{0, -2.8, 11.3}
+
+// hung moves points of the paper to where the camera sees them: held in the hand
+// it turns about its own middle, worn it goes with the head.
+func (t *texture) hung(sub *Subject) func(vec) vec {
+	if sub.Person != nil {
+		st := sub.Pose.stance()
+		return func(p vec) vec { return st.withHead(p.add(wornAt)) }
+	}
+	turn := rotation(sub.Pose.Yaw, sub.Pose.Pitch, sub.Pose.Roll)
+	return func(p vec) vec {
+		return turn.apply(p).add(vec{sub.Pose.X, sub.Pose.Y, -sub.Pose.Distance})
+	}
+}
+
 // keypoints are where the printed face's features are seen.
-func (t *texture) keypoints(pose Pose, l lens) Keypoints {
+func (t *texture) keypoints(sub *Subject, l lens) Keypoints {
 	var k Keypoints
 	if len(t.Of.Faces) == 0 {
 		return k
 	}
-	turn := rotation(pose.Yaw, pose.Pitch, pose.Roll)
+	pose := t.hung(sub)
 	for i, q := range t.Of.Faces[0] {
 		at, _ := t.bent((q.X-t.cx)/t.scale, (t.cy-q.Y)/t.scale)
-		k[i] = l.project(turn.apply(at).add(vec{pose.X, pose.Y, -pose.Distance}))
+		k[i] = l.project(pose(at))
 	}
 	return k
 }

@@ -17,6 +17,19 @@ func Render(s Scene, subjects ...Subject) Shot {
 	return st.render(s, subjects)
 }
 
+// Renderer draws frames one after another and keeps what they share, above all the
+// room: half the time where one camera looks on. It is for one goroutine; the zero
+// value is ready.
+type Renderer struct{ st *studio }
+
+// Render is the function Render.
+func (r *Renderer) Render(s Scene, subjects ...Subject) Shot {
+	if r.st == nil {
+		r.st = &studio{tone: newTone()}
+	}
+	return r.st.render(s, subjects)
+}
+
 // studios are idle studios: their buffers are worth keeping between frames.
 var studios = sync.Pool{New: func() any { return &studio{tone: newTone()} }}
 
@@ -108,10 +121,14 @@ func (sub *Subject) place(l lens) ([]*posed, Keypoints) {
 		for _, p := range m.parts {
 			out = append(out, m.place(p, sub, l))
 		}
+		if sub.Print != nil && sub.Print.Of.Image != nil { // a mask before the face
+			t := sub.Print.ready()
+			return append(out, t.place(sub, l)), t.keypoints(sub, l)
+		}
 		return out, m.traits.keypoints(sub.Pose, &sub.Expression, l)
 	case sub.Print != nil && sub.Print.Of.Image != nil:
 		t := sub.Print.ready()
-		return []*posed{t.place(sub, l)}, t.keypoints(sub.Pose, l)
+		return []*posed{t.place(sub, l)}, t.keypoints(sub, l)
 	}
 	return nil, Keypoints{}
 }

@@ -43,8 +43,8 @@ type Expression struct {
 	GazeX, GazeY float64 // -1..1, image right and up
 }
 
-// Subject is one person, or one print, in front of the camera. Exactly one of
-// Person and Print is set.
+// Subject is one person, or one print, in front of the camera. At least one of
+// Person and Print is set; with both, the person wears the print before the face.
 type Subject struct {
 	Person     *Person
 	Print      *Print // a presentation attack instead of a person

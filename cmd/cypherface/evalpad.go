@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/cypherface/edge/engine/liveness"
+	"github.com/cypherface/edge/engine/tflite"
+	"github.com/cypherface/edge/internal/attack"
+	"github.com/cypherface/edge/models"
+)
+
+func evalPadCommand() command {
+	return command{
+		name: "eval-pad", args: "[flags]",
+		summary: "measure how well attacks are told from living people",
+		help: `Renders living people and presentation attacks on them, and lets liveness decide,
+with a challenge (active) and without (passive). It reports, in the terms of ISO/IEC
+30107-3, APCER for each species of attack and BPCER, with Wilson's intervals at 95 %.
+All of it takes a few hours of one core; progress goes to stderr.
+
+With folders it measures real pictures: each folder in DIR is the frames of one
+passive session in the order of their names, pictures right in DIR count one by one.
+
+  cypherface eval-pad --json
+  cypherface eval-pad --subjects 8 --attempts 8               # a quick look
+  cypherface eval-pad --live people/ --attack photos-of-them/
+  cypherface eval-pad --cues cues.csv                         # keep what was measured,
+  cypherface eval-pad --measured cues.csv --json              # … and decide again
+  cypherface eval-pad --seeds tuning --fit calibration.json   # fit the score anew
+`,
+		run: runEvalPad,
+	}
+}
+
+// padOptions are the flags of eval-pad.
+type padOptions struct {
+	subjects, attempts, workers int
+	part, parts                 int
+	seeds, cues, cache          string
+	measured, fit               string
+	live, attack                string
+	pack                        packFlags
+}
+
+func (o *padOptions) define(fs *flag.FlagSet) {
+	fs.IntVar(&o.subjects, "subjects", 40, "`N` identities")
+	fs.IntVar(&o.attempts, "attempts", 100, "`N` attempts of each species, and as many of the living")
+	fs.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "`N` attempts at a time")
+	fs.StringVar(&o.seeds, "seeds", "reporting", "reporting or tuning: which `identities`")
+	fs.StringVar(&o.cues, "cues", "", "write what each attempt measured into this `file`, as CSV")
+	o.part, o.parts = 1, 1
+	fs.Func("part", "`K/N`: only the K-th of N parts of the people; --measured takes the files of all", func(v string) error {
+		if n, err := fmt.Sscanf(v, "%d/%d", &o.part, &o.parts); n != 2 || err != nil || o.part < 1 || o.part > o.parts {
+			return errors.New("want K/N, as 1/4")
+		}
+		return nil
+	})
+	fs.StringVar(&o.cache, "cache", "", "keep the frames of the attempts in this `folder`, some 1 MB each, for another run")
+	fs.StringVar(&o.measured, "measured", "", "decide about the attempts of these `files` of --cues, parted by commas, and render none")
+	fs.StringVar(&o.fit, "fit", "", "fit the score to tuning identities and write it into this `file`")
+	fs.StringVar(&o.live, "live", "", "`folder` of pictures or sessions of living people")
+	fs.StringVar(&o.attack, "attack", "", "`folder` of pictures or sessions of attacks")
+	o.pack = addPackFlags(fs)
+}
+
+func (o *padOptions) check(rest []string) error {
+	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("unexpected argument %q", rest[0])
+	case o.subjects < 1 || o.attempts < 1:
+		return errors.New("--subjects and --attempts want at least 1")
+	case o.seeds != "reporting" && o.seeds != "tuning":
+		return fmt.Errorf("--seeds %s: want reporting or tuning", o.seeds)
+	case o.fit != "" && o.seeds != "tuning" && o.measured == "":
+		return errors.New("--fit wants --seeds tuning: what was fitted to an identity tells nothing about it")
+	case (o.live != "" || o.attack != "") && (o.fit != "" || o.measured != ""):
+		return errors.New("--live and --attack go with neither --fit nor --measured")
+	}
+	return nil
+}
+
+func runEvalPad(ctx context.Context, t *terminal, args []string) error {
+	var opt padOptions
+	fs, asJSON := evalPadCommand().flags(t)
+	opt.define(fs)
+	rest, err := parse(t, fs, args)
+	if err != nil {
+		return err
+	}
+	if err := opt.check(rest); err != nil {
+		return fmt.Errorf("%w (cypherface eval-pad --help)", err)
+	}
+	if opt.live != "" || opt.attack != "" {
+		return evalPadFolders(ctx, t, &opt, *asJSON)
+	}
+	trials, err := opt.trials(ctx, t)
+	if err != nil {
+		return err
+	}
+	if opt.fit != "" {
+		return fitPad(t, &opt, trials)
+	}
+	report := newPadReport(trials, liveness.Default())
+	if *asJSON {
+		return printJSON(t.out, report)
+	}
+	return report.print(t.out)
+}
+
+// trial is one attempt and what was measured, whoever decides about it.
+type trial struct {
+	species  attack.Species
+	active   bool
+	victim   int64
+	frames   int
+	broken   []string // rules that speak against it
+	measures liveness.Measures
+}
+
+// ruledOut reports whether a rule speaks against the attempt.
+func (t *trial) ruledOut() bool { return len(t.broken) > 0 || len(t.measures.Rules()) > 0 }
+
+// trials films and measures the attempts, or reads what was measured before.
+func (o *padOptions) trials(ctx context.Context, t *terminal) ([]trial, error) {
+	if o.measured != "" {
+		return readCues(o.measured)
+	}
+	e, pack, networks, err := o.pack.open(ctx, t, tflite.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer networks.Close()
+	same, err := likeness(&pack.Calibration)
+	if err != nil {
+		return nil, err
+	}
+	var keep *cueWriter
+	if o.cues != "" {
+		if keep, err = newCueWriter(o.cues); err != nil {
+			return nil, err
+		}
+		defer keep.close()
+	}
+	attempts := o.plan()
+	p := newProgress(t.err, "attempt")
+	defer p.end()
+	studio := attack.Studio{Cache: o.cache}
+	var trials []trial
+	err = studio.Run(ctx, e, liveness.Default(), same, attempts, o.workers, func(r attack.Outcome) error {
+		one := trial{r.Species, len(r.Challenge) > 0, r.Victim, r.Frames, nil, r.Verdict.Measures}
+		for _, reason := range r.Verdict.Reasons {
+			if reason != liveness.LowScore {
+				one.broken = append(one.broken, string(reason))
+			}
+		}
+		trials = append(trials, one)
+		p.step(len(trials), len(attempts))
+		return keep.write(one)
+	})
+	return trials, err
+}
+
+// plan lists the attempts, person by person.
+func (o *padOptions) plan() []attack.Attempt {
+	pool := attack.Reporting(o.subjects)
+	if o.seeds == "tuning" {
+		pool = attack.Tuning(o.subjects)
+	}
+	var all []attack.Attempt
+	for _, active := range []bool{true, false} {
+		for i := range o.attempts {
+			for _, s := range attack.Attacks() {
+				all = append(all, pool.Attempt(s, i, active))
+			}
+		}
+		for i := range o.attempts {
+			all = append(all, pool.Attempt(attack.Live, i, active))
+		}
+	}
+	all = slices.DeleteFunc(all, func(a attack.Attempt) bool { return int(a.Victim)%o.parts != o.part-1 })
+	// Person by person, what needs the challenge first.
+	slices.SortStableFunc(all, func(a, b attack.Attempt) int {
+		if x, y := len(a.Challenge) > 0, len(b.Challenge) > 0; x != y {
+			return map[bool]int{true: -1, false: 1}[x]
+		}
+		return int(a.Victim - b.Victim)
+	})
+	return all
+}
+
+// likeness is what a pack's calibration says of templates of one person.
+func likeness(c *models.Calibration) (liveness.Likeness, error) {
+	next, ok := c.Threshold(1e-4)
+	all, ok2 := c.Threshold(1e-2)
+	if !ok || !ok2 {
+		return liveness.Likeness{}, errors.New("the pack's error rates are not known well enough to tell two people apart")
+	}
+	return liveness.Likeness{Next: next, Any: all}, nil
+}
+
+// spared is the share of living people of the tuning identities that the threshold
+// of a fit turns away.
+const spared = .03
+
+// fitPad fits the score and writes the calibration.
+func fitPad(t *terminal, o *padOptions, trials []trial) error {
+	m := liveness.Model{Origin: fmt.Sprintf("cypherface eval-pad --seeds tuning --fit, %s: %d rendered attempts of %d identities", time.Now().UTC().Format(time.DateOnly), len(trials), identities(trials))}
+	for _, mode := range []struct {
+		active bool
+		to     *liveness.Regression
+	}{{true, &m.Active}, {false, &m.Passive}} {
+		var examples []liveness.Example
+		for _, r := range trials {
+			if r.victim >= attack.Reporting(1).Victim(0) {
+				return errors.New("fit liveness: there are reporting identities among the attempts")
+			}
+			if r.active == mode.active && r.frames > 0 {
+				examples = append(examples, liveness.Example{Measures: r.measures, Live: r.species == attack.Live, Group: string(r.species), Person: r.victim, Broken: r.ruledOut()})
+			}
+		}
+		var err error
+		if *mode.to, err = liveness.Fit(examples, spared); err != nil {
+			return err
+		}
+	}
+	b, err := json.MarshalIndent(&m, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write calibration: %w", err)
+	}
+	if err := os.WriteFile(o.fit, append(b, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write calibration: %w", err)
+	}
+	report := newPadReport(trials, &m)
+	return report.print(t.out)
+}
+
+func identities(trials []trial) int {
+	seen := map[int64]bool{}
+	for _, r := range trials {
+		seen[r.victim] = true
+	}
+	return len(seen)
+}

@@ -1,0 +1,154 @@
+package liveness
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// Cue is one measure over the frames of a session.
+type Cue int
+
+// The cues. Those before Carried show depth, the others what a picture of a person
+// has that a person has not.
+const (
+	Span        Cue = iota // of the nose tip along the eye line over a turn, in eye distances
+	Protrusion             // … of the nose tip against the mouth: paper that is bent around an axis has none
+	Nod                    // … of the nose tip's height between mouth and eyes
+	Third                  // third singular value of the tracks
+	Bend                   // what an affine map leaves of the tracks
+	Plane                  // of the turned face, what a turned plane does not explain
+	Cylinder               // … what bent paper does not
+	Carried                // what is beside the face moves with it
+	Drift                  // … moves against the room
+	Sides                  // straight lines left and right of the face
+	Ends                   // … above or below
+	Banding                // waves down the picture
+	PeakFace               // regular fine patterns on the face
+	PeakAround             // … beside it
+	Detail                 // middling against coarse detail
+	Grain                  // finest detail
+	Shine                  // nearly white places
+	Spread                 // of the colours of the face
+	Contrast               // of its brightness
+	Pulse                  // change of the face's brightness from frame to frame
+	Continuity             // least likeness of neighbours, see Likeness
+	Resemblance            // … of any frame to the straight one
+	Cut                    // the room changes between two frames, in levels
+	Picture                // what a network for single pictures says
+	cues
+)
+
+var cueNames = [cues]string{"span", "protrusion", "nod", "third", "bend", "plane", "cylinder", "carried", "drift", "sides", "ends",
+	"banding", "peak_face", "peak_around", "detail", "grain", "shine", "spread", "contrast", "pulse", "continuity", "likeness", "cut", "picture"}
+
+// String is the cue's name in calibrations and reports.
+func (c Cue) String() string {
+	if c < 0 || c >= cues {
+		return "none"
+	}
+	return cueNames[c]
+}
+
+// Cues lists all cues.
+func Cues() []Cue {
+	out := make([]Cue, cues)
+	for i := range out {
+		out[i] = Cue(i)
+	}
+	return out
+}
+
+// Measures are the values of the cues for one session, by cue. NaN is one that
+// could not be taken.
+type Measures [cues]float64
+
+// measure takes all cues. There is at least one frame.
+func measure(frames []Frame, same Likeness) (m Measures) {
+	all := pairs(frames)
+	m[Continuity], m[Resemblance] = same.least(frames)
+	m[Span] = span(series(frames, yaw))
+	m[Protrusion] = span(series(frames, protrusion))
+	m[Nod] = span(series(frames, pitch))
+	m[Third], m[Bend] = third(frames), bend(frames)
+	m[Plane], m[Cylinder] = surface(frames)
+	m[Carried], m[Drift], m[Banding], m[Cut] = carried(all), drift(all), banding(all), cut(all)
+	over := func(q float64, of func(*Frame) float64) float64 {
+		all := make([]float64, len(frames))
+		for i := range frames {
+			all[i] = of(&frames[i])
+		}
+		return quantile(all, q)
+	}
+	var sides, ends []float64
+	for _, i := range spread(len(frames), 12) {
+		s, e := frames[i].edges()
+		sides, ends = append(sides, s), append(ends, e)
+	}
+	m[Sides], m[Ends] = quantile(sides, .6), quantile(ends, .6)
+	m[PeakFace] = over(.7, func(f *Frame) float64 { return f.fine.face })
+	m[PeakAround] = over(.7, func(f *Frame) float64 { return f.fine.around })
+	m[Detail] = over(.5, func(f *Frame) float64 { return f.fine.detail })
+	m[Grain] = over(.5, func(f *Frame) float64 { return f.fine.noise })
+	m[Shine] = over(.5, func(f *Frame) float64 { return f.skin.bright })
+	m[Spread] = over(.5, func(f *Frame) float64 { return f.skin.spread })
+	m[Contrast] = over(.5, func(f *Frame) float64 { return f.skin.deviation })
+	m[Pulse] = pulse(frames)
+	if len(frames) < MinFrames { // single pictures show neither depth nor motion
+		for _, c := range []Cue{Span, Protrusion, Nod, Third, Bend, Plane, Cylinder, Carried, Drift, Banding, Pulse, Continuity, Resemblance, Cut} {
+			m[c] = math.NaN()
+		}
+	}
+	m[Picture] = over(.6, func(f *Frame) float64 { return f.Spoof })
+	return m
+}
+
+// spread picks n of the indices below all, evenly.
+func spread(all, n int) []int {
+	n = min(n, all)
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i * all / n
+	}
+	return out
+}
+
+// pulse is the median change of the straight face's brightness between frames.
+func pulse(frames []Frame) float64 {
+	var all []float64
+	for i := 1; i < len(frames); i++ {
+		f, g := &frames[i-1], &frames[i]
+		if math.Abs(yaw(&f.Face)-yaw(&g.Face)) < .08 {
+			all = append(all, math.Abs(f.skin.mean-g.skin.mean))
+		}
+	}
+	return median(all)
+}
+
+// turnedMost is how many turned frames are laid over the straight one.
+const turnedMost = 5
+
+// surface lays turned frames over the straight one.
+func surface(frames []Frame) (plane, cylinder float64) {
+	at := straightest(frames)
+	straight := &frames[at]
+	order := make([]int, 0, len(frames))
+	for i := range frames {
+		if i != at {
+			order = append(order, i)
+		}
+	}
+	if len(order) == 0 {
+		return math.NaN(), math.NaN()
+	}
+	const wanted = .3 // of a yaw: far enough to show depth, not so far that half the face is gone
+	from := yaw(&straight.Face)
+	miss := func(i int) float64 { return math.Abs(math.Abs(yaw(&frames[i].Face)-from) - wanted) }
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(miss(a), miss(b)) })
+	var p, c []float64
+	for _, i := range order[:min(len(order), turnedMost)] {
+		p = append(p, unexplained(straight.window, frames[i].window, 1))
+		c = append(c, unexplained(straight.window, frames[i].window, 2))
+	}
+	return quantile(p, .35), quantile(c, .35)
+}

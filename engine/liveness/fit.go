@@ -1,0 +1,274 @@
+package liveness
+
+import (
+	"errors"
+	"math"
+)
+
+// Example is a session whose nature is known.
+type Example struct {
+	Measures Measures
+	Person   int64 // whose face it is
+	Live     bool
+	Group    string // of attacks: the species; each weighs the same
+	Broken   bool   // a rule speaks against it already: it weighs little
+}
+
+// directions say which way a cue speaks for life: 1 larger, −1 smaller, 0 not
+// weighed, since what it is in rendered pictures says nothing about real ones. A fit
+// gives no cue a weight against its direction, however much that would help on the
+// examples.
+var directions = [cues]float64{
+	Span: 1, Protrusion: 1, Nod: 1, Third: 1, Bend: 1, Plane: 1, Cylinder: 1,
+	Carried: -1, Drift: -1, Sides: -1, Ends: 0, Banding: -1, PeakFace: -1, PeakAround: -1,
+	Detail: 0, Grain: 1, Shine: -1, Spread: 1, Contrast: 1, Pulse: -1, Continuity: 1, Resemblance: 1, Cut: -1, Picture: 0,
+}
+
+// Strengths of the penalty on weights, and on those of cues that depend most on
+// camera and light.
+const (
+	penalty        = .01
+	fragilePenalty = .04
+)
+
+var fragile = [cues]bool{Grain: true, Shine: true, Spread: true, Contrast: true, Pulse: true, PeakAround: true}
+
+// folds is the number of parts of the people of which each is judged by a fit to the
+// others, to find the threshold.
+const folds = 6
+
+// Fit makes a regression of examples: scales from the living, weights by descent on
+// the penalised log-likelihood, living people and attacks weighing the same, attacks
+// that are missed more with each round. The threshold turns away a share spared of
+// the living, as fits to other people judge them: of what a fit has seen it thinks
+// too well.
+func Fit(examples []Example, spared float64) (Regression, error) {
+	var logits []float64 // of the living, against the mean of the attacks' and theirs
+	for k := range folds {
+		var seen, other []Example
+		for _, e := range examples {
+			if int(e.Person)%folds == k {
+				other = append(other, e)
+			} else {
+				seen = append(seen, e)
+			}
+		}
+		f, err := newFitting(seen)
+		if err != nil {
+			return Regression{}, err
+		}
+		f.run()
+		for i := range other {
+			if other[i].Live && !other[i].Broken {
+				logits = append(logits, f.logit(&other[i]))
+			}
+		}
+	}
+	f, err := newFitting(examples)
+	if err != nil {
+		return Regression{}, err
+	}
+	f.run()
+	f.bias -= quantile(logits, spared)
+	return f.regression(), nil
+}
+
+func newFitting(examples []Example) (*fitting, error) {
+	var living []*Example
+	groups := map[string]int{}
+	for i := range examples {
+		if e := &examples[i]; e.Live {
+			living = append(living, e)
+		} else {
+			groups[e.Group]++
+		}
+	}
+	if len(living) < 10 || len(groups) == 0 {
+		return nil, errors.New("fit liveness: too few living people or attacks")
+	}
+	f := &fitting{examples: examples, groups: groups, extra: map[string]float64{}}
+	for c := range cues {
+		f.scale(c, living)
+	}
+	return f, nil
+}
+
+func (f *fitting) run() {
+	for range 4 {
+		f.descend()
+		f.reweigh()
+	}
+	f.descend()
+}
+
+// fitting is a fit under way.
+type fitting struct {
+	examples  []Example
+	groups    map[string]int
+	extra     map[string]float64 // weight of a species that is missed often
+	terms     [cues]Term
+	used      [cues]bool
+	low, high [cues]float64 // weights
+	bias      float64
+}
+
+// scale takes a cue's middle and spread from the living.
+func (f *fitting) scale(c Cue, living []*Example) {
+	if directions[c] == 0 {
+		return
+	}
+	var of, all []float64
+	for _, e := range living {
+		if v := e.Measures[c]; !math.IsNaN(v) {
+			of = append(of, v)
+		}
+	}
+	for i := range f.examples {
+		if v := f.examples[i].Measures[c]; !math.IsNaN(v) {
+			all = append(all, v)
+		}
+	}
+	if len(of) < len(living)/2 {
+		return
+	}
+	spread := max((quantile(of, .95)-quantile(of, .05))/3.3, (quantile(all, .97)-quantile(all, .03))/12)
+	if spread < 1e-9 {
+		return
+	}
+	f.used[c] = true
+	f.terms[c] = Term{Mid: median(of), Scale: spread}
+}
+
+// z is a cue on its scale, split at 0.
+func (f *fitting) z(e *Example, c Cue) float64 {
+	v := e.Measures[c]
+	if math.IsNaN(v) {
+		return 0
+	}
+	return min(max((v-f.terms[c].Mid)/f.terms[c].Scale, -zLimit), zLimit)
+}
+
+func (f *fitting) logit(e *Example) float64 {
+	sum := f.bias
+	for c := range cues {
+		if !f.used[c] {
+			continue
+		}
+		if z := f.z(e, c); z < 0 {
+			sum += f.low[c] * z
+		} else {
+			sum += f.high[c] * z
+		}
+	}
+	return sum
+}
+
+// weight of an example in the likelihood.
+func (f *fitting) weight(e *Example, living float64) float64 {
+	w := 1 / living
+	if !e.Live {
+		w = (1 + f.extra[e.Group]) / float64(f.groups[e.Group])
+		total := 0.
+		for g := range f.groups {
+			total += 1 + f.extra[g]
+		}
+		w /= total
+	}
+	if e.Broken {
+		w *= .15
+	}
+	return w
+}
+
+// descend goes down the penalised likelihood, weights held to their directions.
+func (f *fitting) descend() {
+	const steps, rate = 1500, .7
+	living := 0.
+	for i := range f.examples {
+		if f.examples[i].Live {
+			living++
+		}
+	}
+	weights := make([]float64, len(f.examples))
+	zs := make([][cues]float64, len(f.examples))
+	for i := range f.examples {
+		weights[i] = f.weight(&f.examples[i], living)
+		for c := range cues {
+			if f.used[c] {
+				zs[i][c] = f.z(&f.examples[i], c)
+			}
+		}
+	}
+	for range steps {
+		var gl, gh [cues]float64
+		gb := 0.
+		for i := range f.examples {
+			sum := f.bias
+			for c := range cues {
+				sum += min(zs[i][c], 0)*f.low[c] + max(zs[i][c], 0)*f.high[c]
+			}
+			y := 0.
+			if f.examples[i].Live {
+				y = 1
+			}
+			g := weights[i] * (y - 1/(1+math.Exp(-sum)))
+			gb += g
+			for c := range cues {
+				gl[c] += g * min(zs[i][c], 0)
+				gh[c] += g * max(zs[i][c], 0)
+			}
+		}
+		f.bias += rate * gb
+		for c := range cues {
+			if !f.used[c] {
+				continue
+			}
+			p := penalty
+			if fragile[c] {
+				p = fragilePenalty
+			}
+			f.low[c] = directed(f.low[c]+rate*(gl[c]-p*f.low[c]), directions[c])
+			f.high[c] = directed(f.high[c]+rate*(gh[c]-p*f.high[c]), directions[c])
+		}
+	}
+}
+
+func directed(w, direction float64) float64 {
+	if w*direction < 0 {
+		return 0
+	}
+	return w
+}
+
+// reweigh gives more to the species that are missed.
+func (f *fitting) reweigh() {
+	missed := map[string]float64{}
+	for i := range f.examples {
+		if e := &f.examples[i]; !e.Live && !e.Broken && f.logit(e) > 0 {
+			missed[e.Group]++
+		}
+	}
+	for g, n := range missed {
+		f.extra[g] += 4 * n / float64(f.groups[g])
+	}
+}
+
+func (f *fitting) regression() Regression {
+	r := Regression{Bias: round(f.bias), Terms: map[string]Term{}}
+	for c := range cues {
+		if f.used[c] && (f.low[c] != 0 || f.high[c] != 0) {
+			t := f.terms[c]
+			r.Terms[c.String()] = Term{Mid: round(t.Mid), Scale: round(t.Scale), Low: round(f.low[c]), High: round(f.high[c])}
+		}
+	}
+	return r
+}
+
+// round keeps four figures: more mean nothing.
+func round(x float64) float64 {
+	if x == 0 {
+		return 0
+	}
+	k := math.Pow(10, 3-math.Floor(math.Log10(math.Abs(x))))
+	return math.Round(x*k) / k
+}
