@@ -15,7 +15,7 @@ export MODEL_SOURCES
 SHELL         := /bin/bash
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build run test race check cross test-arm64 fuzz leak faults vm kill bench accuracy install clean
+.PHONY: help setup build run test race check cross test-arm64 fuzz leak faults vm kill bench accuracy pad install clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1|/' | column -t -s '|'
@@ -106,6 +106,9 @@ bench: build ## what each stage costs, in one run
 
 accuracy: build ## the tables of docs/accuracy.md (needs ../shared/faces)
 	scripts/accuracy
+
+pad: build ## the tables of docs/liveness.md: attacks taken for life, living people turned away
+	bin/cypherface eval-pad
 
 install: build ## install this build on this machine (root)
 	bin/install

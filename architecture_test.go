@@ -125,6 +125,18 @@ func TestConformanceSuitesStayInTests(t *testing.T) {
 	}
 }
 
+// The workshop of attacks is for measurements: nothing that the daemon is made of
+// imports it.
+func TestTheDaemonLinksNoAttacks(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, imp := range s.imports {
+			if !s.test && imp == module+"internal/attack" && s.pkg != "cmd/cypherface" {
+				t.Errorf("%s imports internal/attack; only cmd/cypherface may", s.file)
+			}
+		}
+	}
+}
+
 // The C compiler is let into as few packages as the job allows.
 func TestCgoStaysInItsRooms(t *testing.T) {
 	allowed := map[string]bool{"engine/tflite": true, "engine/scan": true, "internal/picture": true}

@@ -203,7 +203,7 @@ func likeness(c *models.Calibration) (liveness.Likeness, error) {
 	if !ok || !ok2 {
 		return liveness.Likeness{}, errors.New("the pack's error rates are not known well enough to tell two people apart")
 	}
-	return liveness.Likeness{Next: next, Any: all}, nil
+	return liveness.Likeness{Next: next, Any: all, Coarse: c.FNMR(next) > .1}, nil
 }
 
 // spared is the share of living people of the tuning identities that the threshold

@@ -27,7 +27,7 @@ type Frame struct {
 func Observe(img image.Image, face engine.Face, t engine.Template, at time.Duration) Frame {
 	p := newPicture(img)
 	f := Frame{At: at, Face: face, Template: t, Size: img.Bounds().Size(), Spoof: math.NaN()}
-	f.Face = moved(face, img.Bounds().Min)
+	f.Face = placed(face, img.Bounds())
 	f.thumb = p.thumb()
 	f.coarse = f.thumb.reduced()
 	f.window = p.window(f.Face)
@@ -36,15 +36,24 @@ func Observe(img image.Image, face engine.Face, t engine.Template, at time.Durat
 	return f
 }
 
-// moved is a face in the coordinates of a picture whose corner is the origin.
-func moved(f engine.Face, o image.Point) engine.Face {
-	dx, dy := float64(-o.X), float64(-o.Y)
-	f.Box = engine.Rect{X0: f.Box.X0 + dx, Y0: f.Box.Y0 + dy, X1: f.Box.X1 + dx, Y1: f.Box.Y1 + dy}
-	for i := range f.Keypoints {
-		f.Keypoints[i].X, f.Keypoints[i].Y = f.Keypoints[i].X+dx, f.Keypoints[i].Y+dy
+// placed is a face in the coordinates of a picture whose corner is the origin. What a
+// detector says of places far outside, or of none, is brought near: it costs time.
+func placed(f engine.Face, r image.Rectangle) engine.Face {
+	near := func(v float64, from, size int) float64 {
+		v -= float64(from)
+		if math.IsNaN(v) {
+			return 0
+		}
+		return min(max(v, -2*float64(size)), 3*float64(size))
 	}
-	for i := range f.Landmarks {
-		f.Landmarks[i].X, f.Landmarks[i].Y = f.Landmarks[i].X+dx, f.Landmarks[i].Y+dy
+	x := func(v float64) float64 { return near(v, r.Min.X, r.Dx()) }
+	y := func(v float64) float64 { return near(v, r.Min.Y, r.Dy()) }
+	f.Box = engine.Rect{X0: x(f.Box.X0), Y0: y(f.Box.Y0), X1: x(f.Box.X1), Y1: y(f.Box.Y1)}
+	for i, p := range f.Keypoints {
+		f.Keypoints[i] = engine.Point{X: x(p.X), Y: y(p.Y)}
+	}
+	for i, p := range f.Landmarks {
+		f.Landmarks[i] = engine.Point{X: x(p.X), Y: y(p.Y)}
 	}
 	return f
 }

@@ -177,6 +177,9 @@ func allowedSwings(asked []Move) int {
 type Likeness struct {
 	Next float64 // least cosine of frames that follow each other: that of FMR 1e-4
 	Any  float64 // … of any two: that of FMR 1e-2
+	// Coarse says that the pack is too weak for likeness to be a cue: only frames that
+	// are not one person's at all count.
+	Coarse bool
 }
 
 // nextLeast is where frames that follow each other stop being of one person. They
@@ -202,6 +205,12 @@ func (s Likeness) least(frames []Frame) (next, all float64) {
 		}
 		if c, ok := alike(&frames[i-1], &frames[i]); ok {
 			next = min(next, (c-s.Next)/(1-s.Next))
+		}
+	}
+	if s.Coarse {
+		next = math.NaN()
+		if all >= 0 {
+			all = math.NaN()
 		}
 	}
 	return next, all

@@ -26,6 +26,11 @@ func offset(f *engine.Face, p engine.Point) engine.Point {
 // positive to the right of the image, which is the person's left.
 func yaw(f *engine.Face) float64 { return offset(f, f.Keypoints[engine.NoseTip]).X }
 
+// Yaw is how far a face is turned: where the nose tip lies from the middle of the
+// eyes, in eye distances, positive to the person's own left. 0.1 is straight still,
+// from 0.16 on a head counts as turned.
+func Yaw(f *engine.Face) float64 { return yaw(f) }
+
 // pitch is how far a face looks up, on a scale on which a clear nod is 1: the mean of
 // how high the nose tip lies between mouth and eyes, by the detector's points and by
 // those for alignment, and how low the ears lie against the eyes. Only differences of

@@ -472,7 +472,15 @@ func (f *colours) Live(ctx context.Context, r verify.LiveRequest) (verify.LiveRe
 	if res.Live = len(res.Reasons) == 0; res.Live {
 		res.Confidence = 70
 	}
-	if same(r.Frames[0], f.enrolled[r.Person]) {
+	var first image.Image
+	for frame, err := range r.Frames {
+		if err != nil {
+			return res, err
+		}
+		first = frame.Image
+		break
+	}
+	if same(first, f.enrolled[r.Person]) {
 		res.Similarity, res.Match = 97.4549, res.Live
 	}
 	err := f.store.Update(ctx, r.Cause, func(tx *store.Tx) error { return r.Also(tx, res) })

@@ -48,7 +48,7 @@ func (a *API) capture(c *call) error {
 		return err
 	}
 	if in.Purpose == "frame" {
-		kept, err := a.keepFrame(c, session, img, raw)
+		kept, err := a.keepFrame(c, session, fromCamera, img, raw)
 		if err != nil {
 			return err
 		}

@@ -2,16 +2,18 @@ package api
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"image"
-	"math/rand/v2"
+	"math/big"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/cypherface/edge/engine"
+	"github.com/cypherface/edge/engine/liveness"
 	"github.com/cypherface/edge/internal/rights"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/internal/web"
@@ -46,11 +48,14 @@ func (a *API) startLiveness(c *call) error {
 		return bad
 	}
 	s := store.Session{
-		ID: store.NewUUID[store.SessionID](), Merchant: c.Merchant, Person: id, Mode: in.Mode,
+		ID: store.NewUUID[store.SessionID](), Merchant: c.Merchant, Person: id, Mode: in.Mode, By: c.credential(),
 		Challenge: challenge(in.Mode), Status: store.SessionCreated, Expires: a.now().Add(sessionLife),
 	}
 	err = a.store.Update(c.ctx(), c.cause(), func(tx *store.Tx) error {
 		if _, err := store.GetOf[store.Person](tx, c.Merchant, id); err != nil {
+			return err
+		}
+		if err := c.locked(tx, id); err != nil {
 			return err
 		}
 		return store.Put(tx, &s)
@@ -68,20 +73,44 @@ func (a *API) startLiveness(c *call) error {
 		Challenge []string            `json:"challenge"`
 		MinFrames int                 `json:"minFrames"`
 		MaxFrames int                 `json:"maxFrames"`
-	}{s.ID, true, s.Status, s.Mode, int(sessionLife.Seconds()), s.Expires.UTC(), orEmpty(s.Challenge), verify.MinFrames, verify.MaxFrames})
+	}{s.ID, true, s.Status, s.Mode, int(sessionLife.Seconds()), s.Expires.UTC(), orEmpty(s.Challenge), leastFrames(&s), liveness.MaxFrames})
 }
 
-// challenge is what an active session asks for: straight ahead, then to both
-// sides, in an order that nobody knows before.
+// challenge is what an active session asks for, in an order that nobody knows before.
 func challenge(m store.SessionMode) []string {
 	if m != store.ModeActive {
 		return nil
 	}
-	turns := []string{verify.TurnCenter, verify.TurnLeft, verify.TurnRight}
-	if rand.IntN(2) == 0 { // two orders: it keeps out recordings of one, no more
-		turns[1], turns[2] = turns[2], turns[1]
+	var words []string
+	for _, move := range liveness.NewChallenge(chance) {
+		words = append(words, string(move))
 	}
-	return turns
+	return words
+}
+
+// chance is a number below n that nobody can foretell.
+func chance(n int) int {
+	i, err := rand.Int(rand.Reader, big.NewInt(int64(n)))
+	if err != nil {
+		panic(err) // the system has no randomness: crypto/rand ends the program itself
+	}
+	return int(i.Int64())
+}
+
+// moves are the words of a session's challenge.
+func moves(s *store.Session) (asked []liveness.Move) {
+	for _, word := range s.Challenge {
+		asked = append(asked, liveness.Move(word))
+	}
+	return asked
+}
+
+// leastFrames is with how many frames a session can be decided about.
+func leastFrames(s *store.Session) int {
+	if s.Mode == store.ModeActive {
+		return liveness.MinActiveFrames
+	}
+	return liveness.MinFrames
 }
 
 func orEmpty[T any](list []T) []T {
@@ -95,9 +124,14 @@ func orEmpty[T any](list []T) []T {
 var (
 	errSessionUsed    = web.Fail(http.StatusConflict, "the liveness session has been used")
 	errSessionExpired = web.Fail(http.StatusUnprocessableEntity, "the liveness session has expired; start another")
-	errFewFrames      = web.Fail(http.StatusUnprocessableEntity, "upload at least %d frames first", verify.MinFrames)
-	errManyFrames     = web.Fail(http.StatusUnprocessableEntity, "the session has %d frames, which is the most", verify.MaxFrames)
+	errManyFrames     = web.Fail(http.StatusUnprocessableEntity, "the session has %d frames, which is the most", liveness.MaxFrames)
+	errManyBytes      = web.Fail(http.StatusRequestEntityTooLarge, "the frames of the session are more than %d MiB together; send smaller ones", maxSessionBytes>>20)
+	errSessionOther   = web.Fail(http.StatusForbidden, "the liveness session was begun with another key")
+	errSessionSource  = web.Fail(http.StatusUnprocessableEntity, "the session has frames of another box's camera")
 )
+
+// maxSessionBytes is how much the frames of a session may be together.
+const maxSessionBytes = 64 << 20
 
 // openSession reads a session of the caller that still waits for something.
 func (c *call) openSession(tx *store.Tx, id store.SessionID, now time.Time) (store.Session, error) {
@@ -105,6 +139,8 @@ func (c *call) openSession(tx *store.Tx, id store.SessionID, now time.Time) (sto
 	switch {
 	case err != nil:
 		return s, err
+	case s.By != c.credential():
+		return s, errSessionOther
 	case s.Used:
 		return s, errSessionUsed
 	case !now.Before(s.Expires):
@@ -131,7 +167,7 @@ func (a *API) uploadFrame(c *call) error {
 	if err != nil {
 		return err
 	}
-	kept, err := a.keepFrame(c, id, img, form.Files[0].Data)
+	kept, err := a.keepFrame(c, id, fromClient, img, form.Files[0].Data)
 	if err != nil {
 		return err
 	}
@@ -146,8 +182,23 @@ type keptFrame struct {
 	Status   store.SessionStatus `json:"status"`
 }
 
+// The sources of a session's frames.
+const (
+	fromClient = "client"
+	fromCamera = "camera" // of this box
+)
+
+// source is what a session keeps of where its frames come from: a box's camera is
+// that of one box.
+func (a *API) source(kind string) string {
+	if kind == fromCamera {
+		return fromCamera + ":" + string(a.info.Device)
+	}
+	return kind
+}
+
 // keepFrame adds a frame to a session.
-func (a *API) keepFrame(c *call, id store.SessionID, img image.Image, raw []byte) (kept keptFrame, err error) {
+func (a *API) keepFrame(c *call, id store.SessionID, kind string, img image.Image, raw []byte) (kept keptFrame, err error) {
 	err = a.store.View(c.ctx(), func(tx *store.Tx) error {
 		_, err := c.openSession(tx, id, a.now()) // before the network is asked
 		return err
@@ -171,10 +222,19 @@ func (a *API) keepFrame(c *call, id store.SessionID, img image.Image, raw []byte
 		if err != nil {
 			return err
 		}
-		if s.Frames == verify.MaxFrames {
+		switch {
+		case s.Frames >= liveness.MaxFrames:
 			return errManyFrames
+		case s.Bytes+len(raw) > maxSessionBytes:
+			return errManyBytes
+		case kind == fromCamera && strings.HasPrefix(s.Source, fromCamera) && s.Source != a.source(kind):
+			return errSessionSource
 		}
 		s.Frames++
+		s.Bytes += len(raw)
+		if s.Source == "" || kind == fromClient { // one frame of a client makes it a client's
+			s.Source = a.source(kind)
+		}
 		s.Status = store.SessionInProgress
 		if err := store.Put(tx, &s); err != nil {
 			return err
@@ -202,8 +262,11 @@ func frameKey(tx *store.Tx, s *store.Session) (store.ImageID, error) {
 	}
 }
 
-// frames returns the frames of a session in their order.
-func (a *API) frames(ctx context.Context, s *store.Session) (images []image.Image, repeated bool, err error) {
+// frames finds the frames of a session, in their order, and whether two are the same
+// to the byte. They are decoded one by one.
+func (a *API) frames(ctx context.Context, s *store.Session) (all verify.Frames, repeated bool, err error) {
+	var keys []store.ImageID
+	var times []time.Duration
 	seen := map[[sha256.Size]byte]bool{}
 	err = a.store.View(ctx, func(tx *store.Tx) error {
 		for i, err := range store.All(tx, store.ImagesByPerson, store.Plain(s.Person), store.Plain(store.PurposeFrame)) {
@@ -216,15 +279,26 @@ func (a *API) frames(ctx context.Context, s *store.Session) (images []image.Imag
 			sum := sha256.Sum256(i.Data)
 			repeated = repeated || seen[sum]
 			seen[sum] = true
-			img, err := decode(i.Data)
-			if err != nil {
-				return err
-			}
-			images = append(images, img)
+			keys, times = append(keys, i.ID), append(times, i.Created.Sub(s.Created))
 		}
 		return nil
 	})
-	return images, repeated, err
+	return func(yield func(verify.LiveFrame, error) bool) {
+		for n, key := range keys {
+			f := verify.LiveFrame{At: times[n]}
+			var i store.Image
+			err := a.store.View(ctx, func(tx *store.Tx) (err error) {
+				i, err = store.Get[store.Image](tx, key)
+				return err
+			})
+			if err == nil {
+				f.Image, err = decode(i.Data)
+			}
+			if !yield(f, err) {
+				return
+			}
+		}
+	}, repeated, err
 }
 
 // decide ends a session with a decision. user, if not empty, must be whose
@@ -241,6 +315,9 @@ func (a *API) decide(c *call, id store.SessionID, user store.PersonID) (s store.
 			}
 			return web.Fail(http.StatusUnprocessableEntity, "the session is another user's").Field("userId", "must be that of the session")
 		}
+		if err := c.locked(tx, s.Person); err != nil {
+			return err
+		}
 		m, err := store.Get[store.Merchant](tx, c.Merchant)
 		policy = m.Policy
 		return err
@@ -248,15 +325,15 @@ func (a *API) decide(c *call, id store.SessionID, user store.PersonID) (s store.
 	if err != nil {
 		return s, res, err
 	}
-	if s.Frames < verify.MinFrames {
-		return s, res, errFewFrames
+	if least := leastFrames(&s); s.Frames < least {
+		return s, res, web.Fail(http.StatusUnprocessableEntity, "upload at least %d frames first", least)
 	}
-	images, repeated, err := a.frames(c.ctx(), &s)
+	frames, repeated, err := a.frames(c.ctx(), &s)
 	if err != nil {
 		return s, res, err
 	}
 	request := verify.LiveRequest{
-		Cause: c.cause(), Merchant: c.Merchant, Person: s.Person, Session: s.ID, Frames: images, Repeated: repeated, Challenge: s.Challenge,
+		Cause: c.cause(), Merchant: c.Merchant, Person: s.Person, Session: s.ID, Frames: frames, Repeated: repeated, Challenge: moves(&s),
 		Also: func(tx *store.Tx, res verify.LiveResult) error {
 			s, err = a.endSession(c, tx, id, &res)
 			return err
@@ -307,9 +384,13 @@ var hints = map[string]string{
 	verify.ReasonPassive:   `this merchant asks for a session with {"mode":"active"}`,
 	verify.ReasonRepeated:  "every frame must be taken anew",
 	verify.ReasonStill:     "nothing moves in the frames; take them from a person, over a second or two",
-	verify.ReasonFewFaces:  "the face must be seen well in at least three frames",
+	verify.ReasonFewFaces:  "the face must be seen well in more of the frames, alone",
 	verify.ReasonOtherFace: "all frames must show the same face",
-	verify.ReasonChallenge: "the head must turn as the challenge says, in its order",
+	verify.ReasonChallenge: "the head must move as the challenge says, in its order",
+	verify.ReasonReordered: "the frames must come in the order in which they were taken",
+	verify.ReasonCut:       "all frames must be taken in one go, in one place",
+	verify.ReasonJumps:     "the face must stay in the picture and move no faster than a head does",
+	verify.ReasonAttack:    "the frames look like a picture or a screen; take them in even light, from the person",
 }
 
 func hint(reasons []string) string {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cypherface/edge/engine/liveness"
 	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/store"
 )
@@ -92,8 +93,8 @@ func TestStepsOutOfOrder(t *testing.T) {
 	b.want(b.call("POST", "/upload-frame/", sessionForm("1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", jpegOf(red), true)), 404)
 	b.want(b.call("POST", "/start-liveness-session/", `{"userId":"7","mode":"never"}`), 400)
 	b.want(b.call("POST", "/start-liveness-session/", `{"userId":"`+strings.Repeat("a", 24)+`"}`), 404)
-	for n := range 19 {
-		b.want(b.call("POST", "/upload-frame/", sessionForm(session, frame(red, n), true)), 200)
+	for n := range liveness.MaxFrames - 1 {
+		b.want(b.call("POST", "/upload-frame/", sessionForm(session, frame(red, n%45), true)), 200)
 	}
 	b.want(b.call("POST", "/upload-frame/", sessionForm(session, frame(red, 40), true)), 422) // too many
 	b.now = b.now.Add(180 * time.Second)
@@ -143,13 +144,66 @@ func TestAnActiveSessionHasAChallenge(t *testing.T) {
 	b := newBox(t, store.Sandbox)
 	id := b.enrolled("Ada", red)
 	orders := map[string]bool{}
-	for range 40 {
+	for range 200 {
 		a := b.want(b.call("POST", "/api/face-liveness/start/", `{"userId":"`+id+`","mode":"active"}`), 200)
-		orders[fmt.Sprint(a.body["challenge"])] = true
+		words := fmt.Sprint(a.body["challenge"])
+		orders[words] = true
+		if !strings.HasPrefix(words, "[center ") || !strings.Contains(words, "left") || !strings.Contains(words, "right") || a.body["minFrames"] != 10.0 {
+			t.Fatal(a.raw)
+		}
 	}
-	if len(orders) != 2 || !orders["[center left right]"] || !orders["[center right left]"] {
-		t.Errorf("challenges %v", orders)
+	if len(orders) != 18 { // that one of them is missing has a chance of 2 in 10,000
+		t.Errorf("%d challenges %v", len(orders), orders)
 	}
+}
+
+// A session belongs to the credential that began it, and a camera's frames to one box.
+func TestASessionBelongsToWhoBeganIt(t *testing.T) {
+	b := newBox(t, store.Sandbox)
+	id := b.enrolled("Ada", red)
+	session := b.session(id, red, 3)
+	second, key := b.auth.NewKey(b.merchant, "second", store.RoleIntegrator, auth.Scopes()...)
+	b.update(func(tx *store.Tx) error { return store.Put(tx, &key) })
+	b.want(b.callAs("Bearer "+second, "POST", "/upload-frame/", sessionForm(session, frame(red, 9), true)), 403)
+	b.want(b.callAs("Bearer "+second, "POST", "/check-liveness/", body(session)), 403)
+	camera := b.session(id, red, 0)
+	b.faces.sees = red
+	b.want(b.call("POST", "/api/capture/", `{"purpose":"frame","sessionId":"`+camera+`"}`), 200)
+	b.update(func(tx *store.Tx) error { // as if that had been another box of the fleet
+		s, err := store.Get[store.Session](tx, store.SessionID(camera))
+		if err != nil {
+			return err
+		}
+		s.Source = "camera:elsewhere"
+		return store.Put(tx, &s)
+	})
+	b.want(b.call("POST", "/api/capture/", `{"purpose":"frame","sessionId":"`+camera+`"}`), 422)
+	token := b.want(b.accessToken(b.merchant, b.apiKey), 200).text("token")
+	b.want(b.callAs(token, "POST", "/check-liveness/", body(session)), 200) // a token of the key is the key's
+}
+
+// Five failures within three minutes lock a person's sessions, open ones as well, and
+// those of nobody else.
+func TestFailuresLockAPersonsSessions(t *testing.T) {
+	b := newBox(t, store.Sandbox)
+	id, other := b.enrolled("Ada", red), b.enrolled("Bea", blue)
+	fail := func() answer {
+		session := b.session(id, red, 2)
+		b.want(b.call("POST", "/upload-frame/", sessionForm(session, frame(red, 1), true)), 200)
+		return b.want(b.call("POST", "/check-liveness/", body(session)), 200)
+	}
+	open := b.session(id, red, 3)
+	for range 5 {
+		if a := fail(); a.body["livenessSuccess"] != false {
+			t.Fatal(a.raw)
+		}
+	}
+	a := b.want(b.call("POST", "/start-liveness-session/", fmt.Sprintf(`{"userId":%q}`, id)), 429)
+	if a.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	b.want(b.call("POST", "/check-liveness/", body(open)), 429)
+	b.session(other, blue, 3)
 }
 
 func TestSessionsAreSweptAway(t *testing.T) {

@@ -69,10 +69,7 @@ func hold(s Species, d dice) synthface.Pose {
 // display films a device that plays the victim's reel.
 func (s *Studio) display(ctx context.Context, a Attempt) ([]Frame, error) {
 	d := a.dice("display")
-	r, err := s.reel(ctx, a.Victim)
-	if err != nil {
-		return nil, err
-	}
+	r := s.reel(a.Victim)
 	plan, scene := newScript(d, a.Challenge, manner{shake: d.within(.2, 1)}), a.scene(d)
 	plan.home = hold(a.Species, d)
 	if a.Species == CloseUp { // a lens that does not see its edges
@@ -88,7 +85,7 @@ func (s *Studio) display(ctx context.Context, a Attempt) ([]Frame, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		shown, err := r.at(a.Challenge, plan, start+at.Seconds())
+		shown, err := r.at(ctx, a.Challenge, plan, start+at.Seconds())
 		if err != nil {
 			return nil, err
 		}

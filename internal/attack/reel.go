@@ -12,22 +12,31 @@ import (
 )
 
 // reel is a recording of a living person from which any challenge can be answered:
-// standing still, and each movement.
+// standing still, and each movement. A clip is rendered when it is first shown.
 type reel struct {
-	still         [][]byte
-	moves         map[liveness.Move][][]byte
+	person *synthface.Person
+	scene  synthface.Scene
+	clips  map[liveness.Move]*clip // Center: standing still
+
 	cx, cy, apart float64 // the eyes' middle, a little below, and their distance, in pixels
 }
 
+// clip is one act of a reel.
+type clip struct {
+	script *script
+	once   sync.Once
+	frames [][]byte
+	err    error
+}
+
 // of is the reel of a person, recorded when it is first asked for.
-func (st *Studio) reel(ctx context.Context, who int64) (*reel, error) {
-	return st.reels.of(who, func() (*reel, error) { return st.record(ctx, who) })
+func (st *Studio) reel(who int64) *reel {
+	return st.reels.of(who, func() *reel { return st.record(who) })
 }
 
 // person is somebody whose mesh is kept for a while.
 func (st *Studio) person(seed int64) *synthface.Person {
-	p, _ := st.cast.of(seed, func() (*synthface.Person, error) { return synthface.NewPerson(seed), nil })
-	return p
+	return st.cast.of(seed, func() *synthface.Person { return synthface.NewPerson(seed) })
 }
 
 // kept holds what belongs to a person and is dear to make. Few are kept: attempts
@@ -41,13 +50,12 @@ type kept[T any] struct {
 type once[T any] struct {
 	sync.Once
 	made T
-	err  error
 }
 
 const keptMost = 24
 
 // of makes what belongs to a person, once; others who ask meanwhile wait.
-func (k *kept[T]) of(who int64, make func() (T, error)) (T, error) {
+func (k *kept[T]) of(who int64, make func() T) T {
 	k.mu.Lock()
 	if k.by == nil {
 		k.by = map[int64]*once[T]{}
@@ -63,8 +71,8 @@ func (k *kept[T]) of(who int64, make func() (T, error)) (T, error) {
 		}
 	}
 	k.mu.Unlock()
-	o.Do(func() { o.made, o.err = make() })
-	return o.made, o.err
+	o.Do(func() { o.made = make() })
+	return o.made
 }
 
 // A recording's frames a second, and their size.
@@ -73,15 +81,13 @@ const (
 	reelWidth, reelHeight = 960, 720
 )
 
-// record films a person with a good camera: close, sharp and in good light.
-func (st *Studio) record(ctx context.Context, who int64) (*reel, error) {
+// record sets up a person before a good camera: close, sharp and in good light.
+func (st *Studio) record(who int64) *reel {
 	a := Attempt{Species: "reel", Victim: who, Seed: uint64(who)}
 	d := a.dice("reel")
 	scene := newScene(d)
 	scene.Width, scene.Height, scene.Noise, scene.Blur, scene.FOV = reelWidth, reelHeight, .8, .05, 46
-	person := st.person(who)
-	var camera synthface.Renderer
-	r := &reel{moves: map[liveness.Move][][]byte{}}
+	r := &reel{person: st.person(who), scene: scene, clips: map[liveness.Move]*clip{}}
 	for _, move := range append([]liveness.Move{liveness.Center}, liveness.Moves()...) {
 		var challenge []liveness.Move
 		if move != liveness.Center {
@@ -89,57 +95,67 @@ func (st *Studio) record(ctx context.Context, who int64) (*reel, error) {
 		}
 		s := newScript(d, challenge, manner{turn: 1, nod: 1})
 		s.home.X, s.home.Y, s.home.Distance = 0, -1.5, d.within(50, 56)
-		for i := range int(s.duration * reelRate) {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			sub := synthface.Subject{Person: person}
-			sub.Pose, sub.Expression = s.at(float64(i) / reelRate)
-			frame := scene
-			frame.Seed += int64(i)
-			shot := camera.Render(frame, sub)
-			var b bytes.Buffer
-			if err := jpeg.Encode(&b, shot.Image, &jpeg.Options{Quality: 93}); err != nil {
-				return nil, err
-			}
-			if move == liveness.Center {
-				r.still = append(r.still, b.Bytes())
-			} else {
-				r.moves[move] = append(r.moves[move], b.Bytes())
-			}
-			if r.apart == 0 {
-				k := shot.Faces[0]
-				right, left, mouth := k[synthface.RightEye], k[synthface.LeftEye], k[synthface.Mouth]
-				r.cx, r.cy, r.apart = (right.X+left.X+mouth.X)/3, (right.Y+left.Y+mouth.Y)/3, left.X-right.X
-			}
-		}
+		r.clips[move] = &clip{script: s}
 	}
-	return r, nil
+	k := r.shot(r.clips[liveness.Center].script, 0).Faces[0]
+	right, left, mouth := k[synthface.RightEye], k[synthface.LeftEye], k[synthface.Mouth]
+	r.cx, r.cy, r.apart = (right.X+left.X+mouth.X)/3, (right.Y+left.Y+mouth.Y)/3, left.X-right.X
+	return r
 }
 
-// at is what the attacker shows at a moment of a script: the answer to the step
-// that is asked for.
-func (r *reel) at(challenge []liveness.Move, s *script, t float64) (*image.YCbCr, error) {
-	clip, since := r.still, t
+// shot is frame i of an act.
+func (r *reel) shot(s *script, i int) synthface.Shot {
+	sub := synthface.Subject{Person: r.person}
+	sub.Pose, sub.Expression = s.at(float64(i) / reelRate)
+	frame := r.scene
+	frame.Seed += int64(i)
+	return synthface.Render(frame, sub)
+}
+
+// clip is the recording of an act.
+func (r *reel) clip(ctx context.Context, move liveness.Move) ([][]byte, error) {
+	c := r.clips[move]
+	c.once.Do(func() {
+		for i := range int(c.script.duration * reelRate) {
+			if c.err = ctx.Err(); c.err != nil {
+				return
+			}
+			var b bytes.Buffer
+			if c.err = jpeg.Encode(&b, r.shot(c.script, i).Image, &jpeg.Options{Quality: 93}); c.err != nil {
+				return
+			}
+			c.frames = append(c.frames, b.Bytes())
+		}
+	})
+	return c.frames, c.err
+}
+
+// at is what the attacker shows at a moment of a script: the answer to the step that
+// is asked for, and standing still after it, to and fro.
+func (r *reel) at(ctx context.Context, challenge []liveness.Move, s *script, t float64) (*image.YCbCr, error) {
+	move, since := liveness.Center, t
 	for i, from := range s.steps {
 		if t >= from {
-			since = t - from
-			clip = r.still
-			if challenge[i] != liveness.Center {
-				clip = r.moves[challenge[i]]
-			}
+			move, since = challenge[i], t-from
 		}
 	}
-	i := int(since * reelRate)
-	if i >= len(clip) { // to and fro
-		clip, i = r.still, i-len(clip)
+	frames, err := r.clip(ctx, move)
+	if err != nil {
+		return nil, err
 	}
-	if n := len(clip) - 1; n > 0 {
+	i := int(since * reelRate)
+	if i >= len(frames) {
+		i -= len(frames)
+		if frames, err = r.clip(ctx, liveness.Center); err != nil {
+			return nil, err
+		}
+	}
+	if n := len(frames) - 1; n > 0 {
 		if i %= 2 * n; i > n {
 			i = 2*n - i
 		}
 	}
-	img, err := jpeg.Decode(bytes.NewReader(clip[min(i, len(clip)-1)]))
+	img, err := jpeg.Decode(bytes.NewReader(frames[min(i, len(frames)-1)]))
 	if err != nil {
 		return nil, err
 	}

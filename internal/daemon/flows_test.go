@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"image"
-	"image/draw"
 	"io"
 	"net"
 	"net/http"
@@ -17,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cypherface/edge/internal/attack"
 	"github.com/cypherface/edge/internal/picture"
 )
 
@@ -110,25 +110,30 @@ func field(t *testing.T, body, name string) string {
 	return m[1]
 }
 
-// shifted is an image moved by a few pixels, as the next frame of a camera.
-func shifted(t *testing.T, path string, dx int) []byte {
+// filmed are two portraits of somebody who does not exist, and the frames of a
+// passive session of the same, as PNG.
+func filmed(t *testing.T, i int) (portraits, frames [][]byte) {
 	t.Helper()
-	raw, err := os.ReadFile(path)
+	var studio attack.Studio
+	a := attack.Tuning(36).Attempt(attack.Live, i, false)
+	film, err := studio.Film(t.Context(), a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := picture.Decode(raw, picture.Limits{})
-	if err != nil {
-		t.Fatal(err)
+	png := func(img image.Image) []byte {
+		encoded, err := picture.EncodePNG(img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return encoded
 	}
-	b := p.Image.Bounds()
-	out := image.NewNRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
-	draw.Draw(out, out.Bounds(), p.Image, b.Min.Add(image.Pt(dx, dx/2)), draw.Src)
-	encoded, err := picture.EncodePNG(out)
-	if err != nil {
-		t.Fatal(err)
+	for _, p := range studio.Portraits(a.Victim) {
+		portraits = append(portraits, png(p))
 	}
-	return encoded
+	for _, f := range film {
+		frames = append(frames, png(f.Image))
+	}
+	return portraits, frames
 }
 
 // The vendor's three documented flows, to the byte, against the real networks:
@@ -136,7 +141,9 @@ func shifted(t *testing.T, path string, dx int) []byte {
 func TestTheVendorsFlowsOnTheWire(t *testing.T) {
 	d := start(t, shortDir(t), "--camera", "none:")
 	w := &wire{t: t, address: strings.TrimPrefix(d.url, "http://")}
-	one, two, foreign := shifted(t, mate, 0), shifted(t, other, 0), shifted(t, stranger, 0)
+	portraits, frames := filmed(t, 0)
+	strangers, foreignFrames := filmed(t, 5)
+	one, two, foreign := portraits[0], portraits[1], strangers[0]
 	token := field(t, w.send("access token", fmt.Sprintf("POST /api/access-token/ HTTP/1.1\r\nHost: %s\r\nmerchantId: %s\r\nx-api-key: %s\r\nCookie: connect.sid=s%%3AO3pL\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
 		w.address, d.boot.MerchantID, d.boot.APIKey)), "accessToken")
 	user := field(t, w.post("register", "/register/", token, `{"firstname":"Ada","lastname":"Lovelace","email":"ada@example.org"}`), "userId")
@@ -157,9 +164,9 @@ func TestTheVendorsFlowsOnTheWire(t *testing.T) {
 		}
 		return id
 	}
-	w.post("match liveness face", "/match-liveness-face/", token, `{"userId":"`+user+`","sessionId":"`+session("start a session", one, two, shifted(t, mate, 4))+`"}`)
-	w.post("check liveness", "/check-liveness/", token, `{"sessionId":"`+session("start another session", one, two, shifted(t, mate, 6))+`"}`)
-	w.post("check liveness of a stranger", "/check-liveness/", token, `{"sessionId":"`+session("start a third session", foreign, shifted(t, stranger, 5), shifted(t, stranger, 9))+`"}`)
+	w.post("match liveness face", "/match-liveness-face/", token, `{"userId":"`+user+`","sessionId":"`+session("start a session", frames...)+`"}`)
+	w.post("check liveness", "/check-liveness/", token, `{"sessionId":"`+session("start another session", frames...)+`"}`)
+	w.post("check liveness of a stranger", "/check-liveness/", token, `{"sessionId":"`+session("start a third session", foreignFrames...)+`"}`)
 	w.post("check a session again", "/check-liveness/", token, `{"sessionId":"`+session("start a fourth session")+`"}`)
 	w.send("refresh the token", fmt.Sprintf("POST /api/refresh-token/ HTTP/1.1\r\nHost: %s\r\nauthorization: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", w.address, token))
 

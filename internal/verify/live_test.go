@@ -6,40 +6,66 @@ import (
 	"image"
 	"slices"
 	"testing"
+	"time"
 
-	"github.com/cypherface/edge/internal/synthface"
+	"github.com/cypherface/edge/engine/liveness"
+	"github.com/cypherface/edge/internal/attack"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/store"
 )
 
-// at renders a subject at yaws, one frame each, as a camera sees it: with other
-// noise in each.
-func at(s synthface.Subject, yaws ...float64) (frames []image.Image) {
-	for i, yaw := range yaws {
-		s.Pose.Yaw = yaw
-		frames = append(frames, synthface.Render(synthface.Scene{Seed: int64(i + 1)}, s).Image)
+// framesOf hands out images as the frames of a session, some three a second.
+func framesOf(images ...image.Image) verify.Frames {
+	return func(yield func(verify.LiveFrame, error) bool) {
+		for i, img := range images {
+			if !yield(verify.LiveFrame{Image: img, At: time.Duration(i) * 300 * time.Millisecond}, nil) {
+				return
+			}
+		}
 	}
-	return frames
 }
 
-// What a session tells apart, on real networks and rendered people: a head that
-// turns, a flat picture that is turned, a still one, and somebody else.
+// filmed are the frames of an attempt of the tuning identities.
+func filmed(t *testing.T, s *attack.Studio, species attack.Species, i int, active bool) ([]image.Image, attack.Attempt) {
+	t.Helper()
+	a := attack.Tuning(36).Attempt(species, i, active)
+	film, err := s.Film(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := make([]image.Image, len(film))
+	for k, f := range film {
+		images[k] = f.Image
+	}
+	return images, a
+}
+
+// What a session tells apart, on real networks and rendered people. How often it
+// errs is what cypherface eval-pad measures.
 func TestLiveSessions(t *testing.T) {
 	if testing.Short() {
 		t.Skip("renders for some seconds")
 	}
-	onRealNetworks(t, tellsLifeFromAPicture)
+	studio := &attack.Studio{Cache: t.TempDir()} // the packs look at the same pictures
+	onRealNetworks(t, func(t *testing.T, b *box) { tellsLifeFromAPicture(t, b, studio) })
 }
 
-func tellsLifeFromAPicture(t *testing.T, b *box) {
-	ada, bo := synthface.Cast()[0], synthface.Cast()[1]
+func tellsLifeFromAPicture(t *testing.T, b *box, studio *attack.Studio) {
+	still, victim := filmed(t, studio, attack.Live, 0, false)
+	turning, answered := filmed(t, studio, attack.Live, 0, true)
+	print, asked := filmed(t, studio, attack.Flat, 0, true)
+	swapped, _ := filmed(t, studio, attack.Swapped, 0, false)
+	stranger, _ := filmed(t, studio, attack.Live, 5, false)
 	id := b.person(0)
-	if _, err := b.enrol(id, portrait(ada, 0), portrait(ada, 12)); err != nil {
+	var portraits []image.Image
+	for _, p := range studio.Portraits(victim.Victim) {
+		portraits = append(portraits, p)
+	}
+	if _, err := b.enrol(id, portraits...); err != nil {
 		t.Fatal(err)
 	}
-	print := &synthface.Print{Of: synthface.Render(synthface.Scene{}, synthface.Subject{Person: ada})}
-	left := []string{verify.TurnCenter, verify.TurnLeft, verify.TurnRight}
-	turning := at(synthface.Subject{Person: ada}, 0, 3, 28, 12, -28)
+	other := slices.Clone(answered.Challenge)
+	slices.Reverse(other[1:])
 	for _, tt := range []struct {
 		name    string
 		request verify.LiveRequest
@@ -47,16 +73,18 @@ func tellsLifeFromAPicture(t *testing.T, b *box) {
 		match   bool
 		reason  string
 	}{
-		{"a person", verify.LiveRequest{Frames: at(synthface.Subject{Person: ada}, 0, 4, 8)}, true, true, ""},
-		{"a person who turns", verify.LiveRequest{Frames: turning, Challenge: left}, true, true, ""},
-		{"the other order", verify.LiveRequest{Frames: turning, Challenge: []string{left[0], left[2], left[1]}}, false, false, verify.ReasonChallenge},
-		{"a picture that turns", verify.LiveRequest{Frames: at(synthface.Subject{Print: print}, 0, 3, 28, 12, -28), Challenge: left}, false, false, verify.ReasonChallenge},
-		{"one frame, again and again", verify.LiveRequest{Frames: slices.Repeat(at(synthface.Subject{Person: ada}, 0), 3)}, false, false, verify.ReasonStill},
-		{"the same to the byte", verify.LiveRequest{Frames: at(synthface.Subject{Person: ada}, 0, 4, 8), Repeated: true}, false, false, verify.ReasonRepeated},
-		{"somebody else", verify.LiveRequest{Frames: at(synthface.Subject{Person: bo}, 0, 4, 8)}, true, false, ""},
-		{"two people", verify.LiveRequest{Frames: append(at(synthface.Subject{Person: ada}, 0, 4), at(synthface.Subject{Person: bo}, 0)...)}, false, false, verify.ReasonOtherFace},
-		{"hardly anybody", verify.LiveRequest{Frames: append(at(synthface.Subject{Person: ada}, 0, 4), image.NewYCbCr(image.Rect(0, 0, 320, 240), image.YCbCrSubsampleRatio420))}, false, false, verify.ReasonFewFaces},
-		{"not wanted here", verify.LiveRequest{Frames: at(synthface.Subject{Person: ada}, 0, 4, 8), Refused: verify.ReasonPassive}, false, false, verify.ReasonPassive},
+		{"a person", verify.LiveRequest{Frames: framesOf(still...)}, true, true, ""},
+		{"a person who does as asked", verify.LiveRequest{Frames: framesOf(turning...), Challenge: answered.Challenge}, true, true, ""},
+		{"another order", verify.LiveRequest{Frames: framesOf(turning...), Challenge: other}, false, false, verify.ReasonChallenge},
+		{"a print that turns", verify.LiveRequest{Frames: framesOf(print...), Challenge: asked.Challenge}, false, false, verify.ReasonChallenge},
+		{"the same frame again", verify.LiveRequest{Frames: framesOf(slices.Concat(still, still[:2])...)}, false, false, verify.ReasonRepeated},
+		{"the same to the byte", verify.LiveRequest{Frames: framesOf(still...), Repeated: true}, false, false, verify.ReasonRepeated},
+		{"one frame, again and again", verify.LiveRequest{Frames: framesOf(slices.Repeat(still[:1], 3)...)}, false, false, verify.ReasonStill},
+		{"somebody else", verify.LiveRequest{Frames: framesOf(stranger...)}, true, false, ""},
+		{"two people", verify.LiveRequest{Frames: framesOf(swapped...)}, false, false, verify.ReasonOtherFace},
+		{"hardly anybody", verify.LiveRequest{Frames: framesOf(still[0], still[3], image.NewYCbCr(image.Rect(0, 0, 320, 240), image.YCbCrSubsampleRatio420))}, false, false, verify.ReasonFewFaces},
+		{"too few for a challenge", verify.LiveRequest{Frames: framesOf(still...), Challenge: answered.Challenge}, false, false, verify.ReasonFewFaces},
+		{"not wanted here", verify.LiveRequest{Frames: framesOf(still...), Refused: verify.ReasonPassive}, false, false, verify.ReasonPassive},
 	} {
 		r := tt.request
 		r.Cause, r.Merchant, r.Person, r.Session = cause, b.merchant, id, store.NewUUID[store.SessionID]()
@@ -69,7 +97,7 @@ func tellsLifeFromAPicture(t *testing.T, b *box) {
 		if res.Live != tt.live || res.Match != tt.match || tt.reason != "" && !slices.Contains(res.Reasons, tt.reason) || !kept || res.Event.Session != r.Session {
 			t.Errorf("%s: %+v", tt.name, res)
 		}
-		if res.Live != (res.Confidence >= 50) {
+		if res.Live != (res.Confidence >= liveness.Threshold) {
 			t.Errorf("%s: confidence %v", tt.name, res.Confidence)
 		}
 	}

@@ -42,7 +42,7 @@ func synthetic(pack string) *models.Calibration {
 	c := &models.Calibration{Origin: "made up for rendered people", ImpostorPairs: 100_000_000, MatePairs: 1000,
 		Points: []models.Point{{Score: 0.4, FMR: 1e-1}, {Score: 0.5, FMR: 1e-2}, {Score: 0.6, FMR: 1e-4}, {Score: 0.8, FMR: 1e-6}}}
 	if pack == "basic" {
-		c.Points = []models.Point{{Score: 0.9, FMR: 1e-1}, {Score: 0.94, FMR: 1e-2}, {Score: 0.965, FMR: 1e-4}, {Score: 0.975, FMR: 1e-6}}
+		c.Points = []models.Point{{Score: 0.9, FMR: 1e-1}, {Score: 0.94, FMR: 1e-2, FNMR: 0.05}, {Score: 0.965, FMR: 1e-4, FNMR: 0.3}, {Score: 0.975, FMR: 1e-6, FNMR: 0.4}}
 	}
 	return c
 }

@@ -1,6 +1,10 @@
 package verify
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/cypherface/edge/engine/liveness"
+)
 
 // Reasons in the events of this package, besides the engine's words for what
 // speaks against a face.
@@ -15,13 +19,17 @@ const (
 	ReasonUnknown      = "unknown_face"       // nobody in the gallery reaches the threshold
 	ReasonTooBrief     = "too_brief"          // gone before enough was seen
 	ReasonUnsupported  = "error_rate"         // see ErrUnsupported
-	ReasonRepeated     = "repeated_frame"     // a session has the same frame twice
-	ReasonFewFaces     = "too_few_faces"      // … too few frames with a face that can be compared
-	ReasonStill        = "no_movement"        // … frames in which nothing moves
-	ReasonOtherFace    = "other_face"         // … frames of two people
-	ReasonChallenge    = "challenge"          // … not the turns that were asked for
-	ReasonPassive      = "passive"            // the merchant asks for an active session
-	ReasonSecondFactor = "second_factor"      // the door asks for a PIN, card or code first
+	ReasonRepeated     = string(liveness.RepeatedOf)
+	ReasonFewFaces     = string(liveness.FewFrames)
+	ReasonStill        = string(liveness.NoMovement)
+	ReasonOtherFace    = string(liveness.Foreign)
+	ReasonChallenge    = string(liveness.Challenge)
+	ReasonReordered    = string(liveness.Reordered)
+	ReasonCut          = string(liveness.CutFrames)
+	ReasonJumps        = string(liveness.Jumps)
+	ReasonAttack       = string(liveness.LowScore)
+	ReasonPassive      = "passive"       // the merchant asks for an active session
+	ReasonSecondFactor = "second_factor" // the door asks for a PIN, card or code first
 )
 
 // ReasonOf is the word for an error of this package: what was wrong with a face, an
