@@ -51,21 +51,9 @@ type DoorPolicy struct {
 	OpenFor  time.Duration `json:"openFor,omitempty"`  // how long the relay holds; 3 s
 	// SecondFactor asks for a PIN, card or code first, and then verifies 1:1.
 	SecondFactor bool `json:"secondFactor,omitempty"`
-	// Liveness is what shows that a face at the door is alive; empty: active.
-	Liveness DoorLiveness `json:"liveness,omitempty"`
 	// AllowWhenFull lets decisions go on when the space for events is spent.
 	AllowWhenFull bool `json:"allowWhenFull,omitempty"`
 }
-
-// DoorLiveness says what shows that a face at a door is alive.
-type DoorLiveness string
-
-// The ways, from none to the strongest.
-const (
-	LivenessOff     DoorLiveness = "off"     // nothing: a photograph passes
-	LivenessPassive DoorLiveness = "passive" // what the frames show by themselves
-	LivenessActive  DoorLiveness = "active"  // the person turns as the door asks
-)
 
 func (d *Door) key() DoorID { return d.ID }
 func (d *Door) kind() Kind  { return KindDoor }

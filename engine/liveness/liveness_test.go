@@ -18,7 +18,7 @@ func head(turn, nod, depth float64) engine.Face {
 		s, c := math.Sincos(turn)
 		x, z = c*x+s*z, c*z-s*x
 		s, c = math.Sincos(nod)
-		y, z = c*y-s*z, c*z+s*y
+		y = c*y - s*z
 		return engine.Point{X: 320 + 20*x, Y: 240 - 20*y}
 	}
 	right, left, nose, mouth := at(-3.2, 0, 8), at(3.2, 0, 8), at(0, -3.8, 10.6), at(0, -6.9, 9)
