@@ -1,0 +1,58 @@
+//go:build cgo
+
+package attack_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/cypherface/edge/engine"
+	"github.com/cypherface/edge/engine/liveness"
+	"github.com/cypherface/edge/engine/tflite"
+	"github.com/cypherface/edge/internal/attack"
+	"github.com/cypherface/edge/models"
+)
+
+// BenchmarkCost reports what liveness adds to a frame, as a multiple of what the
+// engine takes for it: finding and embedding the face. 1.3 is the most it may be.
+func BenchmarkCost(b *testing.B) {
+	packs, err := models.Installed("../../.deps/packs")
+	if err != nil || len(packs) == 0 {
+		b.Fatalf("no pack is installed: %v (make setup installs them)", err)
+	}
+	eng, networks, err := tflite.OpenEngine(packs[0], tflite.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer networks.Close()
+	var studio attack.Studio
+	a := attack.Tuning(36).Attempt(attack.Live, 0, true)
+	film, err := studio.Film(b.Context(), a)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var alone, with time.Duration
+	for b.Loop() {
+		var frames []liveness.Frame
+		for _, f := range film {
+			start := time.Now()
+			faces, err := eng.Detect(b.Context(), f.Image)
+			if err != nil || len(faces) == 0 {
+				continue
+			}
+			var t engine.Template
+			if t, err = eng.Embed(b.Context(), f.Image, faces[0]); err != nil {
+				b.Fatal(err)
+			}
+			alone += time.Since(start)
+			start = time.Now()
+			frames = append(frames, liveness.Observe(f.Image, faces[0], t, f.At))
+			with += time.Since(start)
+		}
+		start := time.Now()
+		liveness.Default().Judge(frames, a.Challenge, liveness.Likeness{Next: .4, Any: .2})
+		with += time.Since(start)
+	}
+	b.ReportMetric(float64(alone+with)/float64(alone), "×engine")
+	b.ReportMetric(float64(with.Microseconds())/float64(b.N*len(film)), "µs/frame")
+}
