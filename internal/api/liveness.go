@@ -344,7 +344,15 @@ func (a *API) decide(c *call, id store.SessionID, user store.PersonID) (s store.
 	}
 	res, err = a.Verifier.Live(c.ctx(), request)
 	if err == nil && res.Match && s.Mode == store.ModeActive && res.Similarity >= rights.SureSimilarity {
-		a.propose(c.ctx(), &s, images[len(images)-1], res.Similarity)
+		var last image.Image
+		for f, err := range frames {
+			if err == nil {
+				last = f.Image
+			}
+		}
+		if last != nil {
+			a.propose(c.ctx(), &s, last, res.Similarity)
+		}
 	}
 	return s, res, err
 }
