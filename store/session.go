@@ -36,8 +36,8 @@ type Session struct {
 	Similarity float64       `json:"similarity"` // 0..100
 	Expires    time.Time     `json:"expires"`
 	By         string        `json:"by,omitempty"`     // the credential that began it, and may go on
-	Source     string        `json:"source,omitempty"` // where its frames come from: the client, or the camera of a box
-	Bytes      int           `json:"bytes,omitempty"`  // of its frames together
+	Source     string        `json:"frameSource,omitempty"` // where its frames come from: the client, or the camera of a box
+	Bytes      int           `json:"frameBytes,omitempty"`  // of its frames together
 	Used       bool          `json:"used,omitempty"`
 }
 

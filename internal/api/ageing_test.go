@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/cypherface/edge/engine/liveness"
 	"github.com/cypherface/edge/internal/rights"
 	"github.com/cypherface/edge/store"
 )
@@ -89,7 +90,7 @@ func TestProposedCrops(t *testing.T) {
 	live := func(mode string) {
 		t.Helper()
 		id := b.want(b.call("POST", "/start-liveness-session/", fmt.Sprintf(`{"userId":%q,"mode":%q}`, ada, mode)), 200).text("sessionId")
-		for n := range 3 {
+		for n := range liveness.MinActiveFrames {
 			b.want(b.call("POST", "/upload-frame/", sessionForm(id, frame(red, n), true)), 200)
 		}
 		if a := b.want(b.call("POST", "/check-liveness", body(id)), 200); a.body["faceMatch"] != true {
