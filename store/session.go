@@ -35,7 +35,7 @@ type Session struct {
 	Confidence float64       `json:"confidence"` // liveness, 0..100
 	Similarity float64       `json:"similarity"` // 0..100
 	Expires    time.Time     `json:"expires"`
-	By         string        `json:"by,omitempty"`     // the credential that began it, and may go on
+	By         string        `json:"by,omitempty"`          // the credential that began it, and may go on
 	Source     string        `json:"frameSource,omitempty"` // where its frames come from: the client, or the camera of a box
 	Bytes      int           `json:"frameBytes,omitempty"`  // of its frames together
 	Used       bool          `json:"used,omitempty"`
