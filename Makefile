@@ -88,8 +88,8 @@ kill: setup ## kill the daemon under load, and writing processes, KILLS (300) ti
 	$(GO) test -count=1 -v -timeout 60m -run TestKilled ./store/bolt -bolt.kills $(or $(KILLS),300)
 
 .PHONY: migrate
-migrate: setup ## change the pack for PEOPLE (10,000) while verifications go on: latency, and nobody lost
-	$(GO) test -run 'TestMigration$$' -count=1 -v -timeout 120m ./internal/daemon -args -migrate $(or $(PEOPLE),10000) -migrate.faces $(or $(FACES),300) -migrate.base 60s
+migrate: setup ## change the pack for PEOPLE (10,000), variations of FACES (300), while verifications go on: latency, and nobody lost
+	$(GO) test -run 'TestMigration$$' -count=1 -v -timeout 120m ./internal/daemon -args -migrate $(or $(PEOPLE),10000) -migrate.faces $(or $(FACES),300) -migrate.base $(or $(BASE),60s)
 
 .PHONY: sim storm
 sim: ## fleets in virtual time: SEEDS=1000, SEEDS=A..B, or SEED=7 with its trace (BREAK=promise)

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// anew is what to do about a feed or a replica that is not whole.
-const anew = "cypherface sync now --anew has a box get everything again"
+// anew is what to do about a replica that is not whole.
+const anew = "cypherface leave, and cypherface join with a new code, have the box get everything again"
 
 func (c *checker) feedFault(where, what, cost string) {
 	c.report(Fault{Part: PartFeed, Where: where, What: what, Cost: cost, Remedy: RemedyRestore})

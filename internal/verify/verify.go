@@ -22,9 +22,9 @@
 // Migration). Who is verified 1:1 and has no template in the space that answers is
 // embedded on the spot.
 //
-// What it does not do: it opens no door. Nothing here tells a living face from
-// a picture of one, so a decision is an event with an outcome and its reasons
-// ("no_liveness" among them) and moves nothing.
+// What it does not do: it opens no door. Live tells a living face from a picture of
+// one, in sessions; at doors nothing does, so a decision there is an event with an
+// outcome and its reasons ("no_liveness" among them) and moves nothing.
 package verify
 
 import (
