@@ -2,14 +2,15 @@ package bulk_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"image"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/cypherface/edge/internal/bulk"
 	"github.com/cypherface/edge/internal/verify"
@@ -170,11 +171,29 @@ func TestExchangeRefuses(t *testing.T) {
 func TestExchangeThroughARestart(t *testing.T) {
 	a, b := populated(t, 30), newBox(t)
 	parcel := a.export(b)
+	b.stop()
+	var n atomic.Int64
+	reached := make(chan struct{})
+	b.change = func(ctx context.Context) error {
+		switch i := n.Add(1); {
+		case i < 12:
+			return nil
+		case i == 12:
+			close(reached)
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	b.open()
 	id := b.add(bulk.Request{Import: true}, parcel)
-	for len(b.people()) < 5 {
-		time.Sleep(time.Millisecond)
+	<-reached
+	p, err := b.Progress(t.Context(), b.merchant, id)
+	if there := len(b.people()); err != nil || p.State != store.BulkRunning || there < 5 || there > 12 {
+		t.Errorf("in the middle: %+v, %v, %d people", p, err, there)
 	}
 	b.stop()
+
+	b.change = nil
 	b.open()
 	if p := b.done(id); p.Done != 30 || p.Enrolled != 30 || len(b.people()) != 30 {
 		t.Errorf("%+v, %d people", p, len(b.people()))

@@ -80,6 +80,24 @@ type box struct {
 	engine   *colours
 	merchant store.MerchantID
 	stop     func()
+	// change, when set before open, is called before each change of the queue; its
+	// error is that of the change.
+	change func(context.Context) error
+}
+
+// changes is a store whose changes may be held up.
+type changes struct {
+	store.Store
+	before func(context.Context) error
+}
+
+func (c changes) Update(ctx context.Context, cause store.Cause, fn func(*store.Tx) error) error {
+	if c.before != nil {
+		if err := c.before(ctx); err != nil {
+			return err
+		}
+	}
+	return c.Store.Update(ctx, cause, fn)
 }
 
 var cause = store.Cause{Actor: store.Actor{Kind: store.ActorCLI, ID: "0"}, Request: "test"}
@@ -106,7 +124,7 @@ func (b *box) open() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	q, err := bulk.Open(b.Context(), bulk.Config{Store: st, Enroller: s, Dir: b.dir, Workers: 3, MaxUpload: 8 << 20})
+	q, err := bulk.Open(b.Context(), bulk.Config{Store: changes{st, b.change}, Enroller: s, Dir: b.dir, Workers: 3, MaxUpload: 8 << 20})
 	if err != nil {
 		b.Fatal(err)
 	}
