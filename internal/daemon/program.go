@@ -22,6 +22,7 @@ type Program struct {
 	name    string // of the command
 	what    string // it runs, in words
 	title   string // for people
+	more    string // that its help says
 	central bool   // boxes join it; it has no cameras of its own
 	data    string // default folder,
 	listen  string // address of the sandbox
@@ -37,7 +38,16 @@ var (
 		data: "data", listen: "127.0.0.1:8080", secure: "127.0.0.1:8443", tls: "auto",
 	}
 	Central = Program{
-		name: "cypherface-central", what: "a CypherFace central", title: "CypherFace Central", central: true,
+		name: "cypherface-central", what: "a CypherFace central", title: "CypherFace Central", central: true, more: `
+With one that runs:
+
+  cypherface-central claim --site door-7    a code with which a box joins
+  cypherface-central sites                  the sites, their boxes and revisions
+  cypherface-central devices                the boxes; devices revoke ID
+  cypherface-central bench --json           what this machine can take
+
+Each shows its flags and examples with --help.
+`,
 		data: "central", listen: "127.0.0.1:9080", secure: "127.0.0.1:9443", tls: "own",
 	}
 )

@@ -110,7 +110,7 @@ func parseSettings(p Program, args []string, out io.Writer) (settings, error) {
 	fs.Usage = func() {}
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		fs.SetOutput(out)
-		fmt.Fprintf(out, "usage: %s [flags]\n\nRuns %s. The first start makes a sandbox merchant and\nprints its key.\n\nflags:\n", p.name, p.what)
+		fmt.Fprintf(out, "usage: %s [flags]\n\nRuns %s. The first start makes a sandbox merchant and\nprints its key.\n%s\nflags:\n", p.name, p.what, p.more)
 		fs.PrintDefaults()
 		return s, errHelp
 	} else if err != nil {
