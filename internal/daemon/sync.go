@@ -47,7 +47,7 @@ func (e *environment) tie(ctx context.Context) string {
 	if e.fleet != nil {
 		boxes := 0
 		_ = e.store.View(ctx, func(tx *store.Tx) (err error) { boxes, err = store.Count(tx, store.DevicesByMerchant); return err }) // /readyz tells what is wrong
-		return fmt.Sprintf("%d boxes, %d of them connected", boxes, len(e.fleet.Online()))
+		return fmt.Sprintf("%d of %d boxes connected", len(e.fleet.Online()), boxes)
 	}
 	s := e.link.Status()
 	switch {
