@@ -45,8 +45,9 @@ func AdmitOf(tx *store.Tx, r Admit) (Admitted, error) {
 		return a, err
 	}
 	a.Scopes = []Scope{{Scope: string(d.Site), Oldest: f.Floor + 1, Head: f.Head}}
-	// A box that is confirmed for less than what is trimmed was given up once.
-	a.Hold = b.Applied > 0 && b.Applied < f.Floor
+	// A box that is confirmed for less than what is trimmed was given up once. One that
+	// was restored from its backup has less than it is confirmed for.
+	a.Hold = b.Applied > 0 && f.Floor > 0 && (b.Applied < f.Floor || b.Epoch != r.Hello.Epoch)
 	if r.Hello.Central == a.Central && r.Hello.CentralEpoch == a.Epoch {
 		for _, m := range r.Hello.Scopes {
 			a.Hold = a.Hold || m.Scope == string(d.Site) && max(m.Rev, m.Snapshot) < f.Floor

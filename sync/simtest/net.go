@@ -96,10 +96,10 @@ func (p *pipe) carry(m wire.Message, up bool) {
 	p.ship(frame, up)
 }
 
-// mangle is what only a broken proxy does to a stream: it repeats a frame, leaves it
-// out, or brings it after the next.
+// mangle is what only a broken proxy does to a stream, one thing to one stream: it
+// repeats a frame, leaves it out, or brings it after the next.
 func (p *pipe) mangle(frame []byte, up bool) {
-	switch p.w.rand.IntN(3) {
+	switch p.conn % 3 {
 	case 0:
 		p.ship(frame, up)
 		p.ship(frame, up)
