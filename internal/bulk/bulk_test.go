@@ -73,9 +73,7 @@ func TestTable(t *testing.T) {
 	if last := items[9]; last.DuplicateOf != people["a1"].ID && items[0].DuplicateOf != people["i9"].ID {
 		t.Errorf("nobody is told of as a duplicate: %+v", last)
 	}
-	if files, _ := os.ReadDir(b.dir); len(files) != 0 {
-		t.Errorf("left on the disk: %v", files)
-	}
+	b.nothingLeft()
 }
 
 // Folders and single pictures, and the same again: nobody is enrolled twice.
@@ -194,7 +192,6 @@ func TestCancel(t *testing.T) {
 	}
 	close(hold)
 	p := b.done(id)
-	b.engine.before = nil
 	if p.State != store.BulkCancelled || len(b.people()) > 9 {
 		t.Errorf("%+v, %d people", p, len(b.people()))
 	}
@@ -202,9 +199,7 @@ func TestCancel(t *testing.T) {
 	if p := b.done(next); p.Enrolled != 1 {
 		t.Errorf("after it: %+v", p)
 	}
-	if files, _ := os.ReadDir(b.dir); len(files) != 0 {
-		t.Errorf("left on the disk: %v", files)
-	}
+	b.nothingLeft()
 }
 
 // Another merchant's bulk enrolment is not there.
@@ -296,9 +291,7 @@ func TestHostileArchives(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, tt.want)
 		}
 	}
-	if files, _ := os.ReadDir(b.dir); len(files) != 0 {
-		t.Errorf("left on the disk: %v", files)
-	}
+	b.nothingLeft()
 }
 
 // A list of entries without an end is not read to its end.

@@ -8,6 +8,7 @@ import (
 	"image/color"
 	"image/draw"
 	"image/jpeg"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -168,6 +169,16 @@ func (b *box) done(id store.BulkID) bulk.Progress {
 		if time.Now().After(end) {
 			b.Fatalf("it does not end: %+v", p)
 		}
+	}
+}
+
+// nothingLeft stops the queue, which removes an upload after it has told its end, and
+// looks for what is on the disk.
+func (b *box) nothingLeft() {
+	b.Helper()
+	b.stop()
+	if files, _ := os.ReadDir(b.dir); len(files) != 0 {
+		b.Errorf("left on the disk: %v", files)
 	}
 }
 
