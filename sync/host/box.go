@@ -327,7 +327,7 @@ func (u *up) dial(ctx context.Context) {
 	}
 	stop := context.AfterFunc(ctx, func() { ws.Close() })
 	defer stop()
-	c := newConn(ws)
+	c := newConn(ws, writeLimit)
 	u.put(ctx, uplink.Dialled{Clock: time.Now()}, c)
 	err = c.read(func(m wire.Message) bool { u.put(ctx, uplink.Received{Message: m}, nil); return ctx.Err() == nil })
 	ws.Close()
@@ -370,6 +370,18 @@ func (u *up) carryOut(ctx context.Context, req uplink.Request) {
 			u.Log.Warn("sync could not use the store", "err", err)
 		}
 		done = uplink.Done{Request: req, Err: err}
+	} else {
+		u.applied(req)
 	}
 	u.put(ctx, done, nil)
+}
+
+// applied notes for Status that something came.
+func (b *Box) applied(req uplink.Request) {
+	switch req.(type) {
+	case uplink.Apply, uplink.Resync:
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.link.Applied = time.Now().UTC()
+	}
 }

@@ -21,6 +21,10 @@ type CentralConfig struct {
 	Log         *slog.Logger // nil discards
 	Hub         hub.Config
 	Fingerprint wire.Hash // SHA-256 of the key in the central's certificate
+
+	// Patience is how long a box may take over one message before it is cut off; 0
+	// means 30 s.
+	Patience time.Duration
 }
 
 // A Central serves the boxes of a store. It is safe for concurrent use.
@@ -31,8 +35,14 @@ type Central struct {
 
 	mu     sync.Mutex // protects the fields below
 	last   hub.Conn
-	online map[store.DeviceID]time.Time // since when
-	life   context.Context              // nil before Run and after it
+	online map[store.DeviceID]visit
+	life   context.Context // nil before Run and after it
+}
+
+// visit is the newest connection of a box.
+type visit struct {
+	conn  hub.Conn
+	since time.Time
 }
 
 // centralInput is an input with the connection that it is about, if that is new.
@@ -47,7 +57,10 @@ func NewCentral(c CentralConfig) *Central {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Central{CentralConfig: c, in: make(chan centralInput, queueLen), online: map[store.DeviceID]time.Time{}}
+	if c.Patience == 0 {
+		c.Patience = writeLimit
+	}
+	return &Central{CentralConfig: c, in: make(chan centralInput, queueLen), online: map[store.DeviceID]visit{}}
 }
 
 // Online returns since when each box is connected that is.
@@ -55,8 +68,8 @@ func (c *Central) Online() map[store.DeviceID]time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := make(map[store.DeviceID]time.Time, len(c.online))
-	for d, t := range c.online {
-		all[d] = t
+	for d, v := range c.online {
+		all[d] = v.since
 	}
 	return all
 }
@@ -82,10 +95,10 @@ func (c *Central) Serve(w http.ResponseWriter, r *http.Request, device store.Dev
 	}
 	stop := context.AfterFunc(ctx, func() { ws.Close() })
 	defer stop()
-	conn := newConn(ws)
+	conn := newConn(ws, c.Patience)
 	defer ws.Close()
-	c.seen(device, true)
-	defer c.seen(device, false)
+	c.came(device, id)
+	defer c.went(device, id)
 	c.put(ctx, centralInput{Input: hub.Opened{Conn: id, Device: string(device)}, conn: conn, id: id})
 	err = conn.read(func(m wire.Message) bool {
 		return c.put(ctx, centralInput{Input: hub.Received{Conn: id, Message: m}})
@@ -95,12 +108,17 @@ func (c *Central) Serve(w http.ResponseWriter, r *http.Request, device store.Dev
 	return nil
 }
 
-func (c *Central) seen(d store.DeviceID, here bool) {
+func (c *Central) came(d store.DeviceID, id hub.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if here {
-		c.online[d] = time.Now()
-	} else {
+	c.online[d] = visit{id, time.Now()}
+}
+
+// went notes that a connection ended, unless another has taken its place.
+func (c *Central) went(d store.DeviceID, id hub.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.online[d].conn == id {
 		delete(c.online, d)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/cypherface/edge/sync/wire"
 )
 
-// How long a message may take to be written, and how many may wait to be: credits
-// keep both sides well below.
+// How long a message may take to be written unless a config says otherwise, and how
+// many may wait to be: credits keep both sides well below.
 const (
 	writeLimit = 30 * time.Second
 	queueLen   = 256
@@ -21,28 +21,36 @@ var errSlow = errors.New("the other side takes nothing any more")
 // conn is a connection with its writer. The zero conn is none.
 type conn struct {
 	ws    *websocket.Conn
+	limit time.Duration     // to write a message
 	queue chan wire.Message // nil ends it, after what was queued before
+	gone  chan struct{}     // closed when nothing is read any more
 }
 
 // newConn begins to write; what goes wrong ends the connection, which its reader
 // then notices.
-func newConn(ws *websocket.Conn) *conn {
+func newConn(ws *websocket.Conn, limit time.Duration) *conn {
 	ws.SetReadLimit(wire.MaxFrame)
-	c := &conn{ws: ws, queue: make(chan wire.Message, queueLen)}
+	c := &conn{ws: ws, limit: limit, queue: make(chan wire.Message, queueLen), gone: make(chan struct{})}
 	go c.write()
 	return c
 }
 
 func (c *conn) write() {
 	defer c.ws.Close()
-	for m := range c.queue {
+	for {
+		var m wire.Message
+		select {
+		case m = <-c.queue:
+		case <-c.gone:
+			return
+		}
 		if m == nil {
 			_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second)) // it may be gone
 			return
 		}
 		frame, err := wire.Encode(m)
 		if err == nil {
-			_ = c.ws.SetWriteDeadline(time.Now().Add(writeLimit)) // fails only where the write will
+			_ = c.ws.SetWriteDeadline(time.Now().Add(c.limit)) // fails only where the write will
 			err = c.ws.WriteMessage(websocket.BinaryMessage, frame)
 		}
 		if err != nil {
@@ -63,7 +71,9 @@ func (c *conn) send(m wire.Message) error {
 }
 
 // read calls got for each message until the connection ends or got returns false.
+// It is called once, and ends the writer.
 func (c *conn) read(got func(wire.Message) bool) error {
+	defer close(c.gone)
 	for {
 		kind, frame, err := c.ws.ReadMessage()
 		if err != nil {

@@ -111,7 +111,10 @@ func (m *Machine) lost(in Lost) {
 	window = min(window, m.cfg.BackoffMax)
 	window = max(window, m.spread, m.hint, in.Retry)
 	switch {
-	case m.refused || in.Refused:
+	case in.Refused:
+		m.why = "the central does not take this box's key: join it anew"
+		window = max(window, m.cfg.RefusedFor)
+	case m.refused:
 		window = max(window, m.cfg.RefusedFor)
 	case !m.conn.closing && m.hint == 0:
 		m.why = "no connection to the central"
