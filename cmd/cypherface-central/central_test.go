@@ -1,0 +1,315 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cypherface/edge/engine/tflite"
+	"github.com/cypherface/edge/internal/join"
+	"github.com/cypherface/edge/store"
+	"github.com/cypherface/edge/store/bolt"
+	"github.com/cypherface/edge/sync/host"
+	"github.com/cypherface/edge/sync/uplink"
+)
+
+// childWord makes this test program the command itself.
+const childWord = "be-the-central"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == childWord {
+		os.Args = append(os.Args[:1], os.Args[2:]...)
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+const testPacks = "../../.deps/packs"
+
+// running is a central in a process of its own.
+type running struct {
+	*testing.T
+	dir string
+	cmd *exec.Cmd
+	log bytes.Buffer // whole once cmd has ended
+}
+
+// startCentral starts one, and stops it when the test ends.
+func startCentral(t *testing.T) *running {
+	t.Helper()
+	if _, err := tflite.Load(nil, tflite.Options{}); errors.Is(err, tflite.ErrNoRuntime) {
+		t.Skip("built without TensorFlow Lite")
+	}
+	dir, err := os.MkdirTemp("", "central") // short enough for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	c := &running{T: t, dir: filepath.Join(dir, "data")}
+	c.cmd = exec.Command(os.Args[0], childWord, "--data", c.dir, "--listen", "127.0.0.1:0", "--packs", testPacks, "--copies", "0")
+	logs, err := c.cmd.StderrPipe()
+	if err == nil {
+		err = c.cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan struct{})
+	t.Cleanup(func() {
+		if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Error(err)
+		}
+		<-read
+		if err := c.cmd.Wait(); err != nil {
+			t.Errorf("the central ended with %v\n%s", err, c.log.String())
+		}
+	})
+	ready := make(chan struct{})
+	go func() {
+		defer close(read)
+		lines := bufio.NewReader(io.TeeReader(logs, &c.log))
+		for told := false; ; {
+			line, err := lines.ReadString('\n')
+			if !told && (err != nil || strings.Contains(line, "msg=ready")) {
+				told = true
+				close(ready)
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	<-ready
+	return c
+}
+
+// run runs a command against the central.
+func (c *running) run(args ...string) (string, error) {
+	c.Helper()
+	var out bytes.Buffer
+	known, err := runCommand(c.Context(), append(args, "--data", c.dir), &out)
+	if !known {
+		c.Fatalf("%v is no command", args)
+	}
+	return out.String(), err
+}
+
+// must runs a command with --json that has to succeed.
+func (c *running) must(answer any, args ...string) {
+	c.Helper()
+	out, err := c.run(append(args, "--json")...)
+	if err == nil {
+		err = json.Unmarshal([]byte(out), answer)
+	}
+	if err != nil {
+		c.Fatalf("%v: %v\n%s", args, err, out)
+	}
+}
+
+func (c *running) devices() (list []device) {
+	c.Helper()
+	c.must(&list, "devices")
+	return list
+}
+
+// box is the store of a box, without its daemon.
+func newBox(t *testing.T) *join.Box {
+	t.Helper()
+	s, err := bolt.Open(filepath.Join(t.TempDir(), "store"), bolt.Options{Environment: store.Sandbox, NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	b := &join.Box{Store: s, Merchant: store.NewID[store.MerchantID](time.Now()), Name: "gate", Cause: benchCause}
+	if err := s.Update(t.Context(), benchCause, func(tx *store.Tx) error {
+		return store.Put(tx, &store.Merchant{ID: b.Merchant, Status: store.Active})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// runBox connects a box, until the test ends.
+func runBox(t *testing.T, b *join.Box) *host.Box {
+	h := host.NewBox(host.BoxConfig{Store: b.Store, Uplink: uplink.Config{First: time.Millisecond}})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = h.Run(ctx) }() // its status tells
+	t.Cleanup(func() { cancel(); <-ended })
+	return h
+}
+
+func await(t *testing.T, what string, fn func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !fn(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it never came to this: %s", what)
+		}
+	}
+}
+
+func status(err error) int {
+	var refused *join.Refused
+	if errors.As(err, &refused) {
+		return refused.Status
+	}
+	return 0
+}
+
+// TestCentral is a central with the boxes that come to it, by the commands of an
+// operator: sites, claims, joining, devices, revoking.
+func TestCentral(t *testing.T) {
+	c := startCentral(t)
+	var sites []site
+	if c.must(&sites, "sites"); len(sites) != 0 {
+		t.Errorf("a new central has %+v", sites)
+	}
+	var claim struct{ Code, Address, SiteID string }
+	c.must(&claim, "claim", "--site", "north", "--name", "north gate")
+	if out, err := c.run("claim", "--site", "north"); err != nil || !strings.Contains(out, "cypherface join CFJ1-") {
+		t.Errorf("a second claim: %v\n%s", err, out)
+	}
+	if c.must(&sites, "sites"); len(sites) != 1 || sites[0].Name != "north" || sites[0].SiteID != claim.SiteID || sites[0].Devices != 0 {
+		t.Errorf("sites are %+v", sites)
+	}
+
+	b := newBox(t)
+	l, err := b.Join(t.Context(), claim.Code, join.Ask)
+	if err != nil || string(l.Site) != claim.SiteID || l.Address != claim.Address {
+		t.Fatalf("joined %+v, %v", l, err)
+	}
+	if _, err := newBox(t).Join(t.Context(), claim.Code, join.Ask); status(err) != http.StatusForbidden {
+		t.Errorf("the code again: %v", err)
+	}
+	h := runBox(t, b)
+	await(t, "the box has everything", func() bool { return h.Status().Link.Synced })
+	await(t, "the central shows it", func() bool {
+		list := c.devices()
+		return len(list) == 1 && list[0].Online && list[0].Status == "active" && list[0].Name == "north gate" &&
+			list[0].SiteID == claim.SiteID && list[0].Behind == 0 && list[0].Events > 0
+	})
+	if out, err := c.run("devices"); err != nil || !strings.Contains(out, "north gate") || !strings.Contains(out, "true") {
+		t.Errorf("devices: %v\n%s", err, out)
+	}
+
+	if out, err := c.run("devices", "revoke", string(l.ID)); err == nil {
+		t.Errorf("an id that is none is revoked: %s", out)
+	}
+	id := string(b.Store.Info().Device)
+	if out, err := c.run("devices", "revoke", id); err != nil || !strings.Contains(out, "revoked") {
+		t.Errorf("revoke: %v\n%s", err, out)
+	}
+	await(t, "the box matches nobody", func() bool { return h.Status().Link.Revoked && !h.May() })
+	if list := c.devices(); len(list) != 1 || list[0].Status != "revoked" {
+		t.Errorf("devices are %+v", list)
+	}
+	// It may come back with another claim.
+	c.must(&claim, "claim", "--site", claim.SiteID)
+	if told, err := b.Leave(t.Context()); err != nil || !told {
+		t.Errorf("leaving: %v, %v", told, err)
+	}
+	if _, err := b.Join(t.Context(), claim.Code, join.Ask); err != nil {
+		t.Errorf("it comes back: %v", err)
+	}
+	await(t, "it is back", func() bool { s := h.Status(); return s.Link.Synced && !s.Link.Revoked })
+}
+
+// Codes that are not good are refused alike, and who tries many is told to wait.
+func TestWrongCodes(t *testing.T) {
+	c := startCentral(t)
+	var claim struct{ Code, Address string }
+	c.must(&claim, "claim", "--site", "north", "--life", "1m")
+	good, err := join.ParseCode(claim.Code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newBox(t).Join(t.Context(), claim.Code[:len(claim.Code)-2], join.Ask); !errors.Is(err, join.ErrCode) {
+		t.Errorf("a code that is cut: %v", err)
+	}
+	another := join.NewCode(make([]byte, 32), claim.Address)
+	another.Secret = good.Secret
+	if _, err := newBox(t).Join(t.Context(), another.Text(), join.Ask); !errors.Is(err, join.ErrPin) {
+		t.Errorf("a code of another central: %v", err)
+	}
+	for _, args := range [][]string{{"claim"}, {"claim", "--site", "x", "--life", "1s"}, {"sites", "x"}, {"devices", "revoke"}, {"devices", "--what"}} {
+		if out, err := c.run(args...); err == nil {
+			t.Errorf("%v: %s", args, out)
+		}
+	}
+	limited := false
+	for range 40 { // wrong ones: at once some are refused for good, then all for a while
+		wrong := join.NewCode(nil, claim.Address)
+		wrong.Pin = good.Pin
+		_, err := newBox(t).Join(t.Context(), wrong.Text(), join.Ask)
+		if limited = status(err) == http.StatusTooManyRequests; limited {
+			break
+		}
+		if status(err) != http.StatusForbidden {
+			t.Fatalf("a wrong code: %v", err)
+		}
+	}
+	if !limited {
+		t.Error("wrong codes are not limited")
+	}
+	if _, err := newBox(t).Join(t.Context(), claim.Code, join.Ask); err != nil {
+		t.Errorf("a good code from the same address: %v", err)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for name := range commands {
+		var out bytes.Buffer
+		if known, err := runCommand(t.Context(), []string{name, "--help"}, &out); !known || err != nil || !strings.Contains(out.String(), "usage: cypherface-central "+name) || !strings.Contains(out.String(), "-data") {
+			t.Errorf("%s --help: %v\n%s", name, err, out.String())
+		}
+	}
+	var out bytes.Buffer
+	if known, err := runCommand(t.Context(), []string{"bench", "--help"}, &out); !known || err != nil || !strings.Contains(out.String(), "-boxes") {
+		t.Errorf("bench --help: %v\n%s", err, out.String())
+	}
+	for _, args := range [][]string{nil, {"--data", "x"}, {"fly"}} {
+		if known, err := runCommand(t.Context(), args, io.Discard); known || err != nil {
+			t.Errorf("%v is a command: %v", args, err)
+		}
+	}
+	if _, err := runCommand(t.Context(), []string{"sites", "--data", t.TempDir()}, io.Discard); err == nil || !strings.Contains(err.Error(), "none is running") {
+		t.Errorf("without a central: %v", err)
+	}
+	help, err := exec.Command(os.Args[0], childWord, "--help").CombinedOutput()
+	if err != nil || !strings.Contains(string(help), "cypherface-central claim --site") {
+		t.Errorf("--help: %v\n%s", err, help)
+	}
+	help, err = exec.Command(os.Args[0], childWord, "fly").CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(help), "fly") {
+		t.Errorf("an unknown command: %v\n%s", err, help)
+	}
+}
+
+// A small run of the whole measurement: each figure is there.
+func TestBench(t *testing.T) {
+	var out bytes.Buffer
+	known, err := runCommand(t.Context(), []string{"bench", "--json", "--boxes", "1,3", "--events", "600", "--people", "300", "--storm", "5"}, &out)
+	var r benchResult
+	if err == nil {
+		err = json.Unmarshal(out.Bytes(), &r)
+	}
+	if !known || err != nil || len(r.Ingest) != 2 || r.Ingest[1].Boxes != 3 || r.Ingest[0].Rate <= 0 || r.Ingest[0].Bare <= 0 || r.Catchup.People != 300 || r.Catchup.Ratio <= 0 || r.Storm.Boxes != 5 {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	if _, err := runCommand(t.Context(), []string{"bench", "--boxes", "none"}, io.Discard); err == nil {
+		t.Error("a number of boxes that is none is taken")
+	}
+}
