@@ -89,7 +89,7 @@ func watch(t *testing.T, d Driver, raw string) *watched {
 
 func (w *watched) frames(t *testing.T, n int) camera.Frame {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var f camera.Frame
 	for range n {
@@ -104,7 +104,7 @@ func (w *watched) frames(t *testing.T, n int) camera.Frame {
 // fault waits for a fault and returns what is told of it.
 func (w *watched) fault(t *testing.T) error {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		if s := w.State(); s.Err != nil {
 			return s.Err
 		}
@@ -280,7 +280,7 @@ func TestOpeningEndsWithItsContext(t *testing.T) {
 			if err == nil {
 				t.Errorf("%s: opened", scheme)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Errorf("%s: it goes on after its context", scheme)
 		}
 		cancel()

@@ -118,7 +118,7 @@ func (o *office) run(until func() bool) {
 	ctx, stop := context.WithCancel(o.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- o.Run(ctx) }()
-	for deadline := time.Now().Add(10 * time.Second); !until(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !until(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			o.t.Fatal("the letters are not sent")
 		}

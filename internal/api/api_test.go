@@ -212,6 +212,26 @@ func (b *box) send(req *http.Request) answer {
 	return a
 }
 
+// sweep has what expired removed until it is so, and says whether it was within d.
+func (b *box) sweep(d time.Duration, until func() bool) bool {
+	b.t.Helper()
+	ctx, stop := context.WithCancel(b.t.Context())
+	swept := make(chan error)
+	go func() { swept <- b.Sweep(ctx) }()
+	defer func() {
+		stop()
+		if err := <-swept; err != nil {
+			b.t.Error(err)
+		}
+	}()
+	for deadline := time.Now().Add(d); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if until() {
+			return true
+		}
+	}
+	return false
+}
+
 // want fails the test unless the answer has the status and, for an error, the
 // one body of errors.
 func (b *box) want(a answer, status int) answer {

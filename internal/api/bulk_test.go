@@ -45,7 +45,7 @@ func (b *box) bulk(archive []byte) (id string) {
 func (b *box) bulkDone(a answer) map[string]any {
 	b.t.Helper()
 	job := a.body["bulk"].(map[string]any)
-	for end := time.Now().Add(20 * time.Second); job["state"] == "running"; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); job["state"] == "running"; time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			b.t.Fatalf("it does not end: %v", job)
 		}

@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"context"
 	"encoding/base64"
 	"errors"
 	"image/color"
@@ -76,9 +75,6 @@ func TestExpiredUploadsAreSweptAway(t *testing.T) {
 	b.want(b.put(b.link(id, "match"), jpegOf(red)), 200)
 	b.want(b.link(id, "match"), 200)
 	b.now = b.now.Add(4801 * time.Second)
-	ctx, stop := context.WithCancel(t.Context())
-	swept := make(chan error)
-	go func() { swept <- b.Sweep(ctx) }()
 	left := func() (n int) {
 		err := b.store.View(t.Context(), func(tx *store.Tx) error {
 			tickets, err := store.Count(tx, store.TicketsByExpiry)
@@ -91,14 +87,8 @@ func TestExpiredUploadsAreSweptAway(t *testing.T) {
 		}
 		return n
 	}
-	for deadline := time.Now().Add(10 * time.Second); left() > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d records are left", left())
-		}
-	}
-	stop()
-	if err := <-swept; err != nil {
-		t.Error(err)
+	if !b.sweep(time.Minute, func() bool { return left() == 0 }) {
+		t.Fatalf("%d records are left", left())
 	}
 	b.want(b.link(id, "upload"), 409) // that the source was processed is not forgotten
 }

@@ -32,7 +32,7 @@ func (b *box) listen(authorization, query string) (*websocket.Conn, int) {
 		return nil, resp.StatusCode
 	}
 	b.t.Cleanup(func() { conn.Close() })
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second)) // a test must end
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute)) // a test must end
 	return conn, resp.StatusCode
 }
 

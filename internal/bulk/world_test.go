@@ -158,7 +158,7 @@ func (b *box) add(r bulk.Request, archive []byte) store.BulkID {
 // done waits for the end of a bulk enrolment.
 func (b *box) done(id store.BulkID) bulk.Progress {
 	b.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		p, err := b.Progress(b.Context(), b.merchant, id)
 		if err != nil {
 			b.Fatal(err)

@@ -132,7 +132,7 @@ func (b *doorBox) door(id store.DoorID, camera string) store.DoorID {
 // until waits for a door's camera to be as words say; "" for that it is gone.
 func (b *doorBox) until(door store.DoorID, words string) api.CameraState {
 	b.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		all := b.cameraStates()
 		i := slices.IndexFunc(all, func(s api.CameraState) bool { return s.Door == door })
 		if i < 0 && words == "" {
@@ -150,7 +150,7 @@ func (b *doorBox) until(door store.DoorID, words string) api.CameraState {
 func (b *doorBox) recorded(door store.DoorID, want string) {
 	b.t.Helper()
 	var got string
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		var words []string
 		err := b.store.View(b.t.Context(), func(tx *store.Tx) error {
 			events, err := store.Events(tx, 0, 10_000)

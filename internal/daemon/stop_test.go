@@ -46,7 +46,7 @@ func TestRequestsUnderWayAreFinished(t *testing.T) {
 	d := start(t, shortDir(t), "--camera", "none:")
 	finish, status := slowRegister(t, d.url, d.boot.APIKey)
 	d.stop()
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(d.log.String(), "msg=stopping"); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(d.log.String(), "msg=stopping"); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it does not stop")
 		}

@@ -105,7 +105,7 @@ func (c *change) wantKnown(people map[byte]store.PersonID) {
 
 func (c *change) await(what string, ok func() bool) {
 	c.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			c.Fatalf("not %s: %+v", what, c.Migration())
 		}
