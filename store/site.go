@@ -53,6 +53,31 @@ type DoorPolicy struct {
 	SecondFactor bool `json:"secondFactor,omitempty"`
 	// AllowWhenFull lets decisions go on when the space for events is spent.
 	AllowWhenFull bool `json:"allowWhenFull,omitempty"`
+	// Liveness is what proof of life the door asks for: read it by Asks.
+	Liveness DoorLiveness `json:"liveness,omitempty"`
+}
+
+// DoorLiveness is the proof of life that a door asks of whom it recognises.
+type DoorLiveness string
+
+const (
+	LivenessOff     DoorLiveness = "off"     // none: a picture of somebody passes for him
+	LivenessPassive DoorLiveness = "passive" // natural motion; a weak guarantee, see docs/liveness.md
+	LivenessActive  DoorLiveness = "active"  // turns that the door asks for
+)
+
+// Valid says whether l is one of the three.
+func (l DoorLiveness) Valid() bool {
+	return l == LivenessOff || l == LivenessPassive || l == LivenessActive
+}
+
+// Asks is the proof of life that a policy asks for: LivenessActive where it names
+// none, as doors that are older than the choice do, or a word of a newer program.
+func (p *DoorPolicy) Asks() DoorLiveness {
+	if !p.Liveness.Valid() {
+		return LivenessActive
+	}
+	return p.Liveness
 }
 
 func (d *Door) key() DoorID { return d.ID }

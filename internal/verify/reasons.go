@@ -30,6 +30,9 @@ const (
 	ReasonAttack       = string(liveness.LowScore)
 	ReasonPassive      = "passive"       // the merchant asks for an active session
 	ReasonSecondFactor = "second_factor" // the door asks for a PIN, card or code first
+	ReasonTimeout      = "timeout"       // the challenge was not answered in time
+	ReasonAlivePassive = "passive_proof" // the face moved as one does: see docs/liveness.md for how little that says
+	ReasonAliveActive  = "active_proof"  // the person did what the door asked for
 )
 
 // ReasonOf is the word for an error of this package: what was wrong with a face, an

@@ -26,7 +26,8 @@ const (
 // Run watches the frames of a camera until ctx ends or the source does, and
 // records one decision an encounter: "match" for somebody who may pass, "denied"
 // for somebody who may not, "no_match" for a face that stays unknown; and an
-// encounter without a decision where a face could not be compared. The dominant
+// encounter without a decision where a face could not be compared. Who may pass has
+// to show that he is alive first, as the policy of the door asks. The dominant
 // face is the one that counts; a camera that is a camera.Follower is told where it
 // is and how it is lit. Frames that fail are logged and left out. The
 // error is ctx's, the source's, or store.ErrNotFound for a door that is not there.
@@ -61,6 +62,7 @@ type watch struct {
 	door     store.Door
 	tracker  *tracker
 	read     time.Time // when door was
+	began    time.Time // a little before the first frame
 
 	failures   int // since the last complaint
 	complained time.Time
@@ -81,26 +83,44 @@ func (w *watch) frame(ctx context.Context, f camera.Frame) error {
 		barred, _ := judge(face, barringFrame)
 		seen[i] = sighting{face.Box, words(barred)}
 	}
-	look, gone := w.tracker.see(f.Time, seen)
+	front, due, gone := w.tracker.see(f.Time, seen)
 	if w.follower != nil {
 		w.follower.Follow(subjectOf(faces))
 	}
 	if w.cfg.Saw != nil {
-		w.cfg.Saw(View{f.Time, f.Image.Rect, sightsOf(faces, !w.tracker.settled(f.Time))})
+		v := View{f.Time, f.Image.Rect, sightsOf(faces, !w.tracker.settled(f.Time))}
+		if front != nil {
+			front.ask(&v.Faces[0])
+		}
+		w.cfg.Saw(v)
 	}
 	for _, tr := range gone {
 		if err := w.left(ctx, tr); err != nil {
 			return err
 		}
 	}
-	if look == nil || w.door.Policy.SecondFactor {
-		return nil
+	if front != nil && !w.door.Policy.SecondFactor {
+		if err := w.look(ctx, f, faces, front, due); err != nil {
+			return err
+		}
 	}
-	return w.look(ctx, f, faces, look)
+	for _, tr := range w.tracker.tracks {
+		if tr.waiting != nil {
+			if err := w.prove(ctx, f.Time, tr); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
-// look compares the dominant face.
-func (w *watch) look(ctx context.Context, f camera.Frame, faces []engine.Face, tr *track) error {
+// look compares the dominant face, if it is due, and keeps of it what may show that
+// it is alive.
+func (w *watch) look(ctx context.Context, f camera.Frame, faces []engine.Face, tr *track, due bool) error {
+	wanted := w.wants(tr, f, faces)
+	if !due && !wanted {
+		return nil
+	}
 	g := w.galleries.of(w.cfg.Merchant)
 	threshold, size, err := w.identifyThreshold("identify", g, w.door.Policy.FPIR, doorFMR)
 	if errors.Is(err, ErrUnsupported) {
@@ -112,21 +132,28 @@ func (w *watch) look(ctx context.Context, f camera.Frame, faces []engine.Face, t
 		return err
 	}
 	hits := g.Search(probe, 2)
-	d, ok := w.tracker.learn(f.Time, tr, verdictOf(hits, threshold))
+	v := verdictOf(hits, threshold)
+	if wanted {
+		w.observe(tr, f, faces[0], probe, v)
+	}
+	if !due {
+		return nil
+	}
+	d, ok := w.tracker.learn(f.Time, tr, v)
 	if !ok {
 		return nil
 	}
 	if d.person != "" {
 		g.impostors.note(d.person, hits)
 	}
-	return w.decide(ctx, d, map[string]float64{
+	return w.recognised(ctx, f.Time, tr, d, map[string]float64{
 		"similarity": w.cal.Similarity(d.score), "threshold": w.cal.Similarity(threshold), "gallery": float64(size),
 		"faces": float64(len(faces)), "frames": float64(d.frames), "seconds": d.took.Seconds()})
 }
 
 // decide records a decision. The grants are read in the same transaction, so
 // that it answers to the state of the store at its place in the journal.
-func (w *watch) decide(ctx context.Context, d decision, counters map[string]float64) error {
+func (w *watch) decide(ctx context.Context, d decision, counters map[string]float64, life verdictOnLife) error {
 	event := store.Event{Kind: store.EventDecision, Action: "identify", Merchant: w.cfg.Merchant, Site: w.door.Site,
 		Door: w.cfg.Door, Person: d.person, Counters: counters}
 	cause := store.Cause{Actor: actor}
@@ -135,7 +162,7 @@ func (w *watch) decide(ctx context.Context, d decision, counters map[string]floa
 	}
 	allow := w.allowWhenFull || w.door.Policy.AllowWhenFull
 	err := w.record(ctx, cause, allow, func(tx *store.Tx) (err error) {
-		if event.Outcome, event.Reasons, err = w.outcome(tx, d); err != nil {
+		if event.Outcome, event.Reasons, err = w.outcome(tx, d, life); err != nil {
 			return err
 		}
 		_, err = store.Append(tx, event, nil)
@@ -147,9 +174,8 @@ func (w *watch) decide(ctx context.Context, d decision, counters map[string]floa
 	return nil
 }
 
-// outcome applies the grants. It never says "granted": without a proof of life
-// a match moves nothing, and its reasons say so.
-func (w *watch) outcome(tx *store.Tx, d decision) (store.Outcome, []string, error) {
+// outcome applies the grants, and then what became of the proof of life.
+func (w *watch) outcome(tx *store.Tx, d decision, life verdictOnLife) (store.Outcome, []string, error) {
 	switch {
 	case d.ambiguous:
 		return store.OutcomeNoMatch, []string{ReasonAmbiguous}, nil
@@ -165,12 +191,16 @@ func (w *watch) outcome(tx *store.Tx, d decision) (store.Outcome, []string, erro
 	if refusal != "" {
 		return store.OutcomeDenied, []string{refusal}, nil
 	}
-	return store.OutcomeMatch, []string{ReasonNoLiveness}, nil
+	outcome, reasons := life.outcome()
+	return outcome, reasons, nil
 }
 
 // left records an encounter that ended without a decision, unless it was only
-// somebody passing by in the background.
+// somebody passing by in the background, or with one that waits for a proof of life.
 func (w *watch) left(ctx context.Context, tr *track) error {
+	if tr.waiting != nil {
+		return w.refuse(ctx, tr.last, tr, ReasonTooBrief)
+	}
 	if tr.dominant < w.tracker.frames {
 		return nil
 	}
@@ -216,7 +246,7 @@ func (w *watch) refresh(ctx context.Context, now time.Time) error {
 		r.coolDown = defaultCoolDown
 	}
 	if w.tracker == nil {
-		w.tracker = newTracker(r)
+		w.tracker, w.began = newTracker(r), now.Add(-time.Second)
 	}
 	w.tracker.rules = r
 	return nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cypherface/edge/camera"
+	"github.com/cypherface/edge/engine/liveness"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/store"
 )
@@ -23,6 +24,7 @@ type reel struct {
 	every  time.Duration // between frames; 0: a tenth of a second
 	at     int
 	before map[int]func() // runs before a frame
+	late   time.Duration  // by how much time jumped
 }
 
 func (r *reel) Next(ctx context.Context) (camera.Frame, error) {
@@ -36,7 +38,7 @@ func (r *reel) Next(ctx context.Context) (camera.Frame, error) {
 		r.every = 100 * time.Millisecond
 	}
 	r.at++
-	return camera.Frame{Image: r.images[r.at-1], Seq: uint64(r.at), Time: time.Unix(1e9, 0).Add(time.Duration(r.at) * r.every)}, ctx.Err()
+	return camera.Frame{Image: r.images[r.at-1], Seq: uint64(r.at), Time: time.Unix(1e9, 0).Add(time.Duration(r.at)*r.every + r.late)}, ctx.Err()
 }
 
 func (r *reel) Close() error { return nil }
@@ -46,12 +48,24 @@ func (r *reel) shoot(frames int, looks ...look) *reel {
 	return r
 }
 
+// pause is a while without frames.
+func (r *reel) pause(d time.Duration) *reel {
+	r.before = map[int]func(){len(r.images): func() { r.late = d }}
+	return r
+}
+
 // play runs a reel at a door and returns what was recorded, as
 // "outcome person reasons".
 func (b *box) play(door store.DoorID, r *reel) []string {
 	b.Helper()
+	return b.watch(door, r, nil)
+}
+
+// watch runs any camera at a door; saw is told of each frame.
+func (b *box) watch(door store.DoorID, src camera.Source, saw func(verify.View)) []string {
+	b.Helper()
 	had := len(b.events(store.EventDecision)) + len(b.events(store.EventEncounter))
-	err := b.Service.Run(b.Context(), r, verify.DoorConfig{Merchant: b.merchant, Door: door})
+	err := b.Service.Run(b.Context(), src, verify.DoorConfig{Merchant: b.merchant, Door: door, Saw: saw})
 	if !errors.Is(err, io.EOF) {
 		b.Fatalf("Run: %v", err)
 	}
@@ -74,11 +88,15 @@ func (b *box) want(got []string, want ...string) {
 	}
 }
 
-// door makes a door with a site, and grants for these people.
+// door makes a door with a site, and grants for these people. It asks for no proof of
+// life, unless the policy names one.
 func (b *box) door(p store.DoorPolicy, grants ...store.Grant) store.DoorID {
 	b.Helper()
 	site := store.Site{ID: store.NewID[store.SiteID](time.Now()), Merchant: b.merchant, TimeZone: "Asia/Tokyo"}
 	put(b, &site)
+	if p.Liveness == "" {
+		p.Liveness = store.LivenessOff // its faces are no pictures
+	}
 	d := store.Door{ID: store.NewID[store.DoorID](time.Now()), Merchant: b.merchant, Site: site.ID, Policy: p}
 	put(b, &d)
 	for _, g := range grants {
@@ -241,5 +259,48 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	r.before = map[int]func(){20: cancel}
 	if err := b.Service.Run(ctx, r, verify.DoorConfig{Merchant: b.merchant}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)
+	}
+}
+
+// Who is recognised at a door that asks for turns, and makes none, is denied with the
+// reason, whatever becomes of him; whom nobody lets through is asked for nothing.
+func TestRunDeniesWhoShowsNoLife(t *testing.T) {
+	b := newBox(t)
+	ada, bo := b.person(1), b.person(2)
+	active := b.door(store.DoorPolicy{Liveness: store.LivenessActive}, store.Grant{Person: ada})
+	passive := b.door(store.DoorPolicy{Liveness: store.LivenessPassive}, store.Grant{Person: ada})
+	old := b.door(store.DoorPolicy{}, store.Grant{Person: ada})
+	b.update(func(tx *store.Tx) error { // as a program wrote it that knew no liveness
+		d, err := store.Get[store.Door](tx, old)
+		d.Policy.Liveness = ""
+		return errors.Join(err, store.Put(tx, &d))
+	})
+	for _, tt := range []struct {
+		name  string
+		door  store.DoorID
+		reel  *reel
+		want  string
+		first liveness.Move // that is asked for
+	}{
+		{"stands still", active, new(reel).shoot(300, look{who: 1}), "denied " + string(ada) + " no_liveness+timeout", liveness.Center},
+		{"a door of before", old, new(reel).shoot(300, look{who: 1}), "denied " + string(ada) + " no_liveness+timeout", liveness.Center},
+		{"leaves", active, new(reel).shoot(30, look{who: 1}).shoot(30), "denied " + string(ada) + " no_liveness+too_brief", liveness.Center},
+		{"is away for a moment", active, new(reel).shoot(30, look{who: 1}).pause(2*time.Second).shoot(5, look{who: 1}), "denied " + string(ada) + " no_liveness+too_brief", liveness.Center},
+		{"may not pass", active, new(reel).shoot(300, look{who: 2}), "denied " + string(bo) + " no_grant", ""},
+		{"is still", passive, new(reel).shoot(60, look{who: 1}), "denied " + string(ada) + " no_liveness+no_movement+repeated_frame+attack", ""},
+	} {
+		var first liveness.Move
+		got := b.watch(tt.door, tt.reel, func(v verify.View) {
+			if len(v.Faces) > 0 && first == "" {
+				first = v.Faces[0].Move
+			}
+		})
+		if len(got) == 0 || got[0] != tt.want || first != tt.first {
+			t.Errorf("%s: recorded %q, want %q; asked for %q", tt.name, got, tt.want, first)
+		}
+	}
+	e := b.events(store.EventDecision)[0]
+	if c := e.Counters; c["seconds"] < 15 || c["similarity"] < c["threshold"] {
+		t.Errorf("counters %v", c)
 	}
 }

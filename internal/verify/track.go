@@ -40,8 +40,8 @@ type sighting struct {
 // tracker follows faces over frames and decides who they are. It is a pure step
 // function: see and learn are told the time, and nothing happens between them.
 //
-//	look, gone := t.see(now, faces) // once a frame, the dominant face first
-//	if look != nil { d, ok := t.learn(now, look, verdict) }
+//	front, due, gone := t.see(now, faces) // once a frame, the dominant face first
+//	if due { d, ok := t.learn(now, front, verdict) }
 //
 // One encounter is one face from its first sight until it is out of sight for
 // the cool-down, and ends in at most one decision. A face that turns out to be
@@ -69,6 +69,13 @@ type track struct {
 	person   store.PersonID // decided to be; empty: unknown
 	doubtful bool           // decided, but was out of sight since
 	told     bool           // that it is gone
+
+	waiting  *waiting     // a decision, for a proof of life
+	proof    []proofFrame // the frames that show it
+	space    string       // of their templates
+	observed time.Time    // the last of them
+	lapsed   bool         // it was out of sight while a decision waited
+	refused  bool         // the last decision was that nobody alive was seen
 }
 
 // decision is the end of an encounter's question.
@@ -84,10 +91,11 @@ func newTracker(r rules) *tracker {
 	return &tracker{rules: r, known: map[store.PersonID]time.Time{}}
 }
 
-// see takes the faces of a frame, the dominant one first. look is the track of
-// the dominant face when it should be compared now, with learn told the result.
-// gone are the encounters that ended without a decision.
-func (t *tracker) see(now time.Time, faces []sighting) (look *track, gone []*track) {
+// see takes the faces of a frame, the dominant one first. front is the track of
+// the dominant face, nil where there is none; due says that it should be compared
+// now, with learn told the result. gone are the encounters that ended without a
+// decision.
+func (t *tracker) see(now time.Time, faces []sighting) (front *track, due bool, gone []*track) {
 	free := slices.Clone(t.tracks)
 	for i, f := range faces {
 		tr := t.follow(&free, f.box, now)
@@ -97,15 +105,14 @@ func (t *tracker) see(now time.Time, faces []sighting) (look *track, gone []*tra
 		if i > 0 {
 			continue
 		}
+		front = tr
 		tr.dominant++
 		for _, r := range f.barred {
 			tr.barred[r]++
 		}
-		if len(f.barred) == 0 && (!tr.decided || tr.doubtful || now.Sub(tr.looked) >= recheck) {
-			look = tr
-		}
+		due = len(f.barred) == 0 && (!tr.decided || tr.doubtful || now.Sub(tr.looked) >= recheck)
 	}
-	return look, t.forget(now)
+	return front, due, t.forget(now)
 }
 
 // follow finds the track of a box among those that are free, or begins one.
@@ -129,6 +136,7 @@ func (t *tracker) follow(free *[]*track, box engine.Rect, now time.Time) *track 
 		if now.Sub(tr.last) > lostAfter {
 			// Who came back must prove again who he is.
 			tr.doubtful, tr.evidence, tr.looks = tr.decided, nil, 0
+			tr.proof, tr.lapsed = nil, tr.waiting != nil
 		}
 	case len(t.tracks) == maxTracks:
 		return nil
@@ -166,7 +174,7 @@ func (t *tracker) settled(now time.Time) bool {
 // those that are gone and were not decided about.
 func (t *tracker) forget(now time.Time) (gone []*track) {
 	for _, tr := range t.tracks {
-		if now.Sub(tr.last) > lostAfter && !tr.decided && !tr.told {
+		if now.Sub(tr.last) > lostAfter && (tr.waiting != nil || !tr.decided && !tr.told) {
 			tr.told = true
 			gone = append(gone, tr)
 		}

@@ -47,11 +47,11 @@ func (f *film) shoot(frames int, roles ...role) {
 			}
 			faces = append(faces, s)
 		}
-		look, gone := f.see(f.now, faces)
+		front, due, gone := f.see(f.now, faces)
 		for _, tr := range gone {
 			f.log = append(f.log, "gone "+strings.Join(tr.why(), "+"))
 		}
-		if look == nil {
+		if !due {
 			continue
 		}
 		f.looks++
@@ -59,7 +59,7 @@ func (f *film) shoot(frames int, roles ...role) {
 		if v.person == "?" {
 			v = verdict{ambiguous: true, score: 0.9}
 		}
-		if d, ok := f.learn(f.now, look, v); ok {
+		if d, ok := f.learn(f.now, front, v); ok {
 			word := string(d.person)
 			if d.ambiguous {
 				word = "ambiguous"

@@ -22,9 +22,11 @@
 // Migration). Who is verified 1:1 and has no template in the space that answers is
 // embedded on the spot.
 //
-// What it does not do: it opens no door. Live tells a living face from a picture of
-// one, in sessions; at doors nothing does, so a decision there is an event with an
-// outcome and its reasons ("no_liveness" among them) and moves nothing.
+// A living face is told from a picture of one: by Live in sessions, by Run at a door,
+// as its policy asks. Who does not show that he is alive is denied there.
+//
+// What it does not do: it opens no door. A decision is an event with an outcome and its
+// reasons.
 package verify
 
 import (

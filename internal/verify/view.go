@@ -7,6 +7,7 @@ import (
 
 	"github.com/cypherface/edge/camera"
 	"github.com/cypherface/edge/engine"
+	"github.com/cypherface/edge/engine/liveness"
 )
 
 // View is what Run saw in a frame: for a preview, and to tell the person what
@@ -24,6 +25,33 @@ type Sight struct {
 	// Ask is what the person could do to be recognised, in words for a screen;
 	// empty: nothing, or it is not this one who counts.
 	Ask string
+	// Move is what Ask asks for, where that is part of a challenge.
+	Move liveness.Move
+}
+
+// movesAsked are the moves of a challenge in words.
+var movesAsked = map[liveness.Move]string{
+	liveness.Center: "look straight into the camera",
+	liveness.Left:   "turn your head to the left",
+	liveness.Right:  "turn your head to the right",
+	liveness.Up:     "lift your chin",
+	liveness.Down:   "lower your chin",
+	liveness.Closer: "come closer",
+}
+
+// ask puts what a door asks of a face into its sight. What was wrong with a proof is
+// for the journal alone.
+func (tr *track) ask(s *Sight) {
+	switch {
+	case tr.waiting == nil && tr.refused:
+		s.Ask = "step back, and come again"
+	case tr.waiting != nil && tr.waiting.active():
+		move, ok := tr.waiting.challenge.Next()
+		if !ok {
+			move = liveness.Center // until it is decided
+		}
+		s.Move, s.Ask = move, movesAsked[move]
+	}
 }
 
 // asking are the reasons that the person can do something about, whether they

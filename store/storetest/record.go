@@ -67,7 +67,7 @@ func testEveryKind(s *suite) {
 	roundTrip(s, "jwt", &store.Secret{Name: "jwt", Value: []byte{1, 2, 3}})
 	roundTrip(s, site, &store.Site{ID: site, Merchant: m, Name: "Works", TimeZone: "Europe/London", Spaces: []string{"a"}})
 	roundTrip(s, door, &store.Door{ID: door, Merchant: m, Site: site, Name: "Gate", Camera: "auto:", Relay: "gpio:4",
-		Policy: store.DoorPolicy{FPIR: 1e-3, Frames: 3, CoolDown: time.Second, OpenFor: time.Second, SecondFactor: true, AllowWhenFull: true}})
+		Policy: store.DoorPolicy{FPIR: 1e-3, Frames: 3, CoolDown: time.Second, OpenFor: time.Second, SecondFactor: true, AllowWhenFull: true, Liveness: store.LivenessPassive}})
 	grant := store.NewID[store.GrantID](start)
 	roundTrip(s, grant, &store.Grant{ID: grant, Merchant: m, Person: person, Door: door, From: start, Until: later,
 		Schedule: []store.Window{{Days: []time.Weekday{time.Monday}, Start: 480, End: 1080}}})

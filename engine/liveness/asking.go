@@ -1,0 +1,58 @@
+package liveness
+
+// For how many frames that follow each other a move is shown before the next is asked
+// for, so that the head goes far enough to be judged, and is known at rest.
+const (
+	heldStraight = 3
+	held         = 2
+)
+
+// An Asking is a challenge under way: it says what to ask for next. The zero value
+// asks for nothing. It says nothing about who moves, or what: that is Judge's, on all
+// frames.
+type Asking struct {
+	asked []Move
+	done  int     // of asked
+	shown int     // frames in a row that show asked[done]
+	early []Frame // until the first move is done: how the person looks at rest
+	rest  attitude
+}
+
+// Ask starts a challenge.
+func Ask(asked []Move) Asking { return Asking{asked: asked} }
+
+// Asked are all moves of the challenge, in their order.
+func (a *Asking) Asked() []Move { return a.asked }
+
+// Next is what to ask for now; ok is false once all is done.
+func (a *Asking) Next() (m Move, ok bool) {
+	if a.done == len(a.asked) {
+		return "", false
+	}
+	return a.asked[a.done], true
+}
+
+// See takes the next frame.
+func (a *Asking) See(f Frame) {
+	m, ok := a.Next()
+	if !ok {
+		return
+	}
+	enough := held
+	if m == Center {
+		enough = heldStraight
+	}
+	if a.done == 0 {
+		a.early = append(a.early, f)
+		a.rest = baseline(a.early)
+	}
+	if a.shown++; !a.rest.does(&f, m) {
+		a.shown = 0
+	}
+	if a.shown == enough {
+		a.done, a.shown, a.early = a.done+1, 0, nil
+	}
+}
+
+// Straight reports whether a face looks into the camera.
+func Straight(f *Frame) bool { return attitude{}.does(f, Center) }
