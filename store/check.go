@@ -129,7 +129,7 @@ func Check(tx *Tx, report func(Fault)) (Checked, error) {
 			err = c.replica()
 		case b == foreignPersonalBucket:
 			err = c.foreignPersonal()
-		case b != metaBucket && b != outboxBucket && !strings.HasPrefix(b, indexBucket("")):
+		case b != metaBucket && b != outboxBucket && b != deletedBucket && !strings.HasPrefix(b, indexBucket("")):
 			c.report(Fault{Part: PartRecord, Where: b, What: "is of no use to this program", Cost: "perhaps it had another name, and what is in it is missing", Remedy: RemedyRestore})
 		}
 		if err != nil {

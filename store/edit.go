@@ -26,9 +26,10 @@ type Pending struct {
 // EditBase says what a box's version of a record was made from.
 type EditBase struct {
 	New   bool   `json:"new,omitempty"`   // it was made on the box
-	Again bool   `json:"again,omitempty"` // it takes the place of what is there: the box had deleted it, or the central was restored since
+	Again bool   `json:"again,omitempty"` // it takes the place of what is there: the central had it, and was restored since
+	Anew  bool   `json:"anew,omitempty"`  // it takes the place of what is there: the box had deleted it, and made it anew
 	Epoch uint64 `json:"epoch"`           // of the central,
-	Base  uint64 `json:"base"`            // and the revision of the scope that the box had the record at
+	Base  uint64 `json:"base"`            // and the revision of the scope that the box had the record at; with New: that it had of the scope
 	// Fields are those that the box has changed, by their JSON names ("data" is the
 	// picture or vector), each with digests of the values it had before, on this box,
 	// since it came from the central: the central may have any of them.
@@ -179,6 +180,11 @@ func (tx *Tx) noteEdit(rec shared, old loaded, c Change) error {
 	if tx.replica {
 		return nil
 	}
+	if c.Op == OpDelete && tx.emptying == "" {
+		if err := tx.noteDeleted(key); err != nil {
+			return err
+		}
+	}
 	p, err := Get[Pending](tx, PendingID(key))
 	pending := err == nil
 	switch {
@@ -190,8 +196,11 @@ func (tx *Tx) noteEdit(rec shared, old loaded, c Change) error {
 		return nil // it is on this box alone
 	case !pending:
 		p = Pending{ID: PendingID(key), Person: rec.spec().person, EditBase: EditBase{New: rev == 0, Epoch: l.Epoch, Base: rev}}
+		if p.New {
+			p.Base = l.At
+		}
 	case p.Op == OpDelete && c.Op == OpPut:
-		p.EditBase = EditBase{New: true, Again: true}
+		p.EditBase = EditBase{New: true, Anew: true, Epoch: l.Epoch, Base: l.At}
 	}
 	p.Op, p.Seq = c.Op, tx.tree.Size()
 	if p.First == 0 {

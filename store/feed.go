@@ -17,8 +17,11 @@ const (
 	feedRecordBucket = "feed.record"
 )
 
-// OpErase is in feeds and edits only: a person is to be erased for ever.
-const OpErase Op = "erase"
+// Operations that are in feeds and edits only.
+const (
+	OpErase  Op = "erase"  // a person is to be erased for ever
+	OpAbsent Op = "absent" // a record is not there, or is of the scope no more: nobody has said that it is deleted, and it may come
+)
 
 // feed is a scope while a transaction changes it.
 type feed struct {
@@ -41,7 +44,7 @@ type FeedState struct {
 // FeedChange is a record as it is now, or that it is gone.
 type FeedChange struct {
 	Rev    uint64 // of the scope; the record's own is in the header
-	Op     Op     // OpPut, OpDelete or OpErase
+	Op     Op     // OpPut, OpDelete, OpAbsent or OpErase
 	Kind   Kind
 	ID     string
 	Header []byte // JSON of the record; nil where it is gone
@@ -320,7 +323,7 @@ func FeedRange(tx *Tx, site SiteID, from string, limit, maxBytes int) (changes [
 			return false, err
 		}
 		next = string(k[len(prefix):])
-		if op == OpDelete {
+		if op == OpDelete || op == OpAbsent {
 			return true, nil
 		}
 		c, err := tx.change(rev, op, next)
@@ -340,7 +343,7 @@ func (tx *Tx) change(rev uint64, op Op, key string) (FeedChange, error) {
 	}
 	plain, err := tx.loadRaw(k, id)
 	if errors.Is(err, ErrErased) { // after the View began
-		c.Op = OpDelete
+		c.Op = OpAbsent
 		return c, nil
 	} else if err != nil {
 		return c, fmt.Errorf("read feed: %w", dangling(err))

@@ -240,7 +240,7 @@ func (tx *Tx) merge(d *Device, e *Edit) (Merged, error) {
 	case e.Op == OpDelete && there:
 		return Merged{Merge: MergeAccepted}, tx.remove(e.ID, rec)
 	case e.Op == OpDelete:
-		return Merged{Merge: MergeAccepted}, tx.sendBack(f, e)
+		return Merged{Merge: MergeAccepted}, errors.Join(tx.noteDeleted(RecordKey(e.Kind, e.ID)), tx.sendBack(f, e))
 	case e.Op == OpPut:
 		return tx.mergePut(d, f, e, there)
 	}
@@ -267,8 +267,14 @@ func (tx *Tx) sendBack(f *feed, e *Edit) error {
 	if err != nil || op == OpErase {
 		return err
 	}
-	if op == "" {
+	deleted, err := tx.isDeleted(key)
+	switch {
+	case err != nil:
+		return err
+	case deleted:
 		op = OpDelete
+	case op == "":
+		op = OpAbsent
 	}
 	return tx.mark(f, key, op)
 }
@@ -298,15 +304,15 @@ func (tx *Tx) mergePut(d *Device, f *feed, e *Edit, there bool) (Merged, error) 
 	return tx.mergeFields(f, e, rec)
 }
 
-// mergeNew takes a record that a box made. One that the central had and has no more
-// was deleted, which stands.
+// mergeNew takes a record that a box made, unless it was deleted since, which
+// stands.
 func (tx *Tx) mergeNew(f *feed, e *Edit, rec shared, theirs []byte) (Merged, error) {
 	refused := Merged{Merge: MergeRefused}
-	_, was, err := tx.marked(f, RecordKey(e.Kind, e.ID))
+	deleted, err := tx.deletedSince(f, e)
 	if err != nil {
 		return refused, err
 	}
-	if !e.New || was == OpDelete && !e.Again {
+	if !e.New || deleted {
 		if err := tx.noteLost(rec, e.EditBase, theirs, e.names()); err != nil {
 			return refused, err
 		}
@@ -347,7 +353,7 @@ func (tx *Tx) mergeFields(f *feed, e *Edit, rec shared) (Merged, error) {
 		case known == nil && !e.New: // it did not touch this field
 		case known != nil && slices.Contains(known.Was, ours.digest(name)):
 			take = append(take, name)
-		case e.Again:
+		case e.Again || e.Anew:
 			take, replaced = append(take, name), append(replaced, name)
 		default:
 			lost = append(lost, name)

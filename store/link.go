@@ -34,6 +34,8 @@ type Link struct {
 	Joined   uint64 `json:"joined,omitempty"`
 	JoinedAt uint64 `json:"joinedAt,omitempty"`
 
+	Merged Seen `json:"merged,omitzero"`
+
 	Hold    bool `json:"hold,omitempty"`    // it may not match before it caught up
 	Revoked bool `json:"revoked,omitempty"` // it may not match at all
 
@@ -44,6 +46,22 @@ type Link struct {
 	Bearer      string    `json:"bearer,omitempty"`      // the box's own key for the central
 	Seed        []byte    `json:"seed,omitempty"`        // of the box's Ed25519 key
 	Applied     time.Time `json:"applied,omitzero"`      // when the bookmark last moved
+}
+
+// Seen is how far a central has merged the journal of a box, as it said with a part
+// of its feed: its acknowledgement may come later, or never.
+type Seen struct {
+	Central uint64 `json:"central"` // epoch of its store
+	Journal uint64 `json:"journal"` // epoch of the box's
+	Seq     uint64 `json:"seq"`
+}
+
+// and takes in what the central said later.
+func (s Seen) and(later Seen) Seen {
+	if s.Central == later.Central && s.Journal == later.Journal {
+		later.Seq = max(later.Seq, s.Seq)
+	}
+	return later
 }
 
 // Since returns the last event of an epoch of the journal that is none of the
@@ -111,7 +129,7 @@ func Leave(tx *Tx) error {
 			return err
 		}
 		tx.link = nil // and stays read
-		for _, bucket := range []string{replicaBucket, recordBucket(KindPending)} {
+		for _, bucket := range []string{replicaBucket, deletedBucket, recordBucket(KindPending)} {
 			if err := drop(kv, bucket, func(_, _ []byte) bool { return true }); err != nil {
 				return err
 			}
@@ -136,13 +154,17 @@ func Reached(tx *Tx, seq uint64) error {
 	if err != nil {
 		return err
 	}
+	had := acked
 	if l != nil {
 		seq = max(seq, l.Since(tx.layout.info.Epoch))
+		if m := l.Merged; m.Journal == tx.layout.info.Epoch && m.Central != l.Epoch {
+			had = max(had, m.Seq)
+		}
 	}
-	if seq == acked {
-		return nil
-	}
-	if seq > acked {
+	if seq >= had {
+		if seq == acked {
+			return nil
+		}
 		return Ack(tx, Consumer, seq)
 	}
 	kv, err := tx.writable()
@@ -150,11 +172,17 @@ func Reached(tx *Tx, seq uint64) error {
 		return err
 	}
 	return tx.whole(func() error {
-		for e, err := range Envelopes(tx, seq+1, acked) {
+		for e, err := range Envelopes(tx, seq+1, had) {
 			if err == nil {
 				err = tx.pendAgain(&e.Event)
 			}
 			if err != nil {
+				return err
+			}
+		}
+		if l != nil && had > acked {
+			l.Merged = Seen{}
+			if err := Put(tx, l); err != nil {
 				return err
 			}
 		}
@@ -180,8 +208,12 @@ func (tx *Tx) pendAgain(e *Event) error {
 		return err
 	}
 	p.Again, p.Op, p.Seq = true, OpPut, max(p.Seq, e.Seq)
-	if there == nil { // whatever the event says: it was deleted since
-		p.Op = OpDelete
+	if there == nil {
+		deleted, err := tx.isDeleted(string(id))
+		if err != nil || !deleted && e.Change.Op != OpDelete { // it left the scope
+			return err
+		}
+		p.Op = OpDelete // whatever the event says
 	}
 	p.New = p.New || e.Change.Rev == 1 || e.Action == "adopt"
 	for _, name := range e.Change.Fields {

@@ -82,6 +82,7 @@ func (tx *Tx) apply(merged uint64, changes []FeedChange, move func(*Link) error)
 				return fmt.Errorf("apply %s %s: %w", changes[i].Kind, changes[i].ID, err)
 			}
 		}
+		l.Merged = l.Merged.and(Seen{l.Epoch, tx.layout.info.Epoch, merged})
 		if err := tx.saveLink(&l); err != nil {
 			return err
 		}
@@ -113,9 +114,14 @@ func (tx *Tx) applyChange(l *Link, merged uint64, c *FeedChange) error {
 	case OpErase:
 		return tx.applyErasure(PersonID(c.ID))
 	case OpDelete:
-		return tx.applyDelete(c.Kind, c.ID, p)
+		if err := tx.noteDeleted(key); err != nil {
+			return err
+		}
+		return tx.applyGone(c.Kind, c.ID, p, !isFinal(c.Kind))
+	case OpAbsent:
+		return tx.applyGone(c.Kind, c.ID, p, true)
 	case OpPut:
-		return tx.applyPut(l, c, p)
+		return tx.applyPut(l, merged, c, p)
 	}
 	return fmt.Errorf("%w: operation %q", ErrInvalid, c.Op)
 }
@@ -146,14 +152,14 @@ func (tx *Tx) applyErasure(id PersonID) error {
 	return tx.eraseHeard(tx.link.Merchant, id)
 }
 
-// applyDelete removes a record. A deletion stands above changes of the box, but not
-// above a record that it made again.
-func (tx *Tx) applyDelete(k Kind, id string, p *Pending) error {
+// applyGone removes a record, with what the box has changed of it; where it may come
+// again, not one that is on its way to the central whole.
+func (tx *Tx) applyGone(k Kind, id string, p *Pending, mayCome bool) error {
 	key := RecordKey(k, id)
 	if err := tx.dropReplica(key); err != nil {
 		return err
 	}
-	if p != nil && p.Again && p.Op == OpPut || k == KindMerchant {
+	if mayCome && p != nil && p.Op == OpPut && (p.New || p.Again) || k == KindMerchant {
 		return nil
 	}
 	if err := tx.dropPending(key); err != nil {
@@ -192,7 +198,7 @@ func (b *EditBase) names() (names []string) {
 
 // applyPut makes a record what it is at the central, with the fields on top that
 // the box has changed and the central does not know.
-func (tx *Tx) applyPut(l *Link, c *FeedChange, p *Pending) error {
+func (tx *Tx) applyPut(l *Link, merged uint64, c *FeedChange, p *Pending) error {
 	plain := join(c.Header, c.Piece)
 	id := c.ID
 	if c.Kind == KindMerchant {
@@ -216,10 +222,15 @@ func (tx *Tx) applyPut(l *Link, c *FeedChange, p *Pending) error {
 		return fmt.Errorf("%w: it says that it is another", ErrInvalid)
 	}
 	if errors.Is(tx.checkErased(rec.spec().person), ErrErased) {
-		return nil
+		return tx.objectErased(l, rec.spec().person, merged)
 	}
 	if err := tx.setReplica(RecordKey(c.Kind, c.ID), c.Rev); err != nil {
 		return err
+	}
+	if deleted, err := tx.isDeleted(RecordKey(c.Kind, c.ID)); err != nil {
+		return err
+	} else if deleted && p == nil {
+		return tx.objectDeleted(l, rec, c)
 	}
 	if p != nil && (p.Op == OpDelete || p.New && old.plain != nil) {
 		return nil // the box's stands until the central has heard of it
@@ -370,7 +381,7 @@ func (tx *Tx) dropOthers(l *Link, p *RangePart) error {
 		var pending *Pending
 		pending, err = tx.pendingOf(others[i], p.Merged)
 		if err == nil && (pending == nil || !pending.New) {
-			err = tx.applyDelete(k, id, pending)
+			err = tx.applyGone(k, id, pending, true)
 		}
 	}
 	return err

@@ -94,6 +94,9 @@ func (tx *Tx) share(rec value, old loaded, c Change) error {
 // publish gives a change its revision in each feed that it belongs to.
 func (tx *Tx) publish(rec shared, old loaded, c Change) error {
 	feeds, err := tx.feedsOf(rec.spec().merchant)
+	if err == nil && len(feeds) > 0 && c.Op == OpDelete && tx.emptying == "" {
+		err = tx.noteDeleted(RecordKey(c.Kind, c.ID))
+	}
 	for i := 0; err == nil && i < len(feeds); i++ {
 		err = tx.publishIn(feeds[i], rec, old, c)
 	}
@@ -111,7 +114,7 @@ func (tx *Tx) publishIn(f *feed, rec shared, old loaded, c Change) error {
 	key := RecordKey(c.Kind, c.ID)
 	_, was, err := tx.marked(f, key)
 	if err == nil {
-		err = tx.place(f, key, in)
+		err = tx.place(f, key, in, c.Op)
 	}
 	if err != nil {
 		return err
@@ -136,8 +139,9 @@ func (tx *Tx) publishIn(f *feed, rec shared, old loaded, c Change) error {
 	return nil
 }
 
-// place brings a record's line in a feed to whether it belongs there.
-func (tx *Tx) place(f *feed, key string, in bool) error {
+// place brings a record's line in a feed to whether it belongs there, after a
+// change by which the record is there or deleted.
+func (tx *Tx) place(f *feed, key string, in bool, op Op) error {
 	if in {
 		return tx.mark(f, key, OpPut)
 	}
@@ -147,8 +151,10 @@ func (tx *Tx) place(f *feed, key string, in bool) error {
 		return err
 	case tx.emptying != "": // the erasure itself will be in the feed
 		return tx.unmark(f, key)
+	case op == OpDelete:
+		return tx.mark(f, key, OpDelete)
 	}
-	return tx.mark(f, key, OpDelete)
+	return tx.mark(f, key, OpAbsent)
 }
 
 // within says whether a record belongs to a scope.
@@ -216,7 +222,7 @@ func (tx *Tx) regroup(f *feed, p PersonID) error {
 	if there, err := tx.get(recordBucket(KindPerson), []byte(p)); err != nil || there == nil {
 		return err
 	}
-	if err := tx.place(f, self, in); err != nil {
+	if err := tx.place(f, self, in, OpPut); err != nil {
 		return err
 	}
 	return tx.placeAll(f, p, in)
@@ -230,7 +236,7 @@ func (tx *Tx) placeAll(f *feed, p PersonID, in bool) error {
 			return err
 		}
 		for _, key := range keys {
-			if err := tx.place(f, key, in); err != nil {
+			if err := tx.place(f, key, in, OpPut); err != nil {
 				return err
 			}
 		}
@@ -267,7 +273,7 @@ func (tx *Tx) moveDoor(f *feed, d *Door, old loaded, c Change) error {
 			break
 		}
 		if in, err = tx.within(f, &g); err == nil {
-			err = tx.place(f, RecordKey(KindGrant, string(g.ID)), in)
+			err = tx.place(f, RecordKey(KindGrant, string(g.ID)), in, OpPut)
 		}
 		if err == nil && f.people == PeopleGranted {
 			err = tx.regroup(f, g.Person)

@@ -18,6 +18,7 @@ var syncTests = []test{
 	{"Ingest", testIngest},
 	{"Tombstones", testTombstones},
 	{"RestoredCentral", testRestoredCentral},
+	{"MadeAnew", testMadeAnew},
 	{"RandomBoxes", testRandomBoxes},
 }
 
@@ -627,46 +628,120 @@ func testTombstones(s *suite) {
 	f.converged()
 }
 
-// testRestoredCentral: one that went back to before what a box sent gets it again,
-// and people who were enrolled meanwhile are not lost.
+// restored is the central from a backup of before its boxes sent anything, and
+// before anything was done there since. Some boxes have the events still that they
+// sent.
+func (f *fleet) restored(have ...*box) *fleet {
+	f.Helper()
+	s := &suite{T: f.T, open: f.fresh(f.T), fresh: f.fresh}
+	s.reopen()
+	f.Cleanup(func() { s.Close() })
+	f.site.Meta = store.Meta{}
+	put(s, &store.Merchant{ID: f.site.Merchant, Name: "of the central"})
+	put(s, &f.site)
+	s.update(func(tx *store.Tx) error { return store.Share(tx, f.site.ID) })
+	for _, b := range f.boxes {
+		put(s, &store.Device{ID: b.device, Merchant: f.site.Merchant, Site: f.site.ID, Status: store.Active})
+		b.update(func(tx *store.Tx) error {
+			return store.Meet(tx, s.Info().Device, s.Info().Epoch)
+		})
+	}
+	for _, b := range have {
+		b.update(func(tx *store.Tx) error { return store.Reached(tx, 0) })
+	}
+	return &fleet{suite: s, site: f.site, boxes: f.boxes}
+}
+
+// testRestoredCentral: one that went back to before what a box sent gets it again, be
+// it that others spoke of it before; what somebody withdrew stays withdrawn as long
+// as a box knows; and so do erasures.
 func testRestoredCentral(s *suite) {
-	f := newFleet(s, 2)
-	a := f.boxes[0]
-	old := newPerson(a.people, 1)
-	put(a.suite, &old)
+	f := newFleet(s, 3)
+	a, b, c := f.boxes[0], f.boxes[1], f.boxes[2]
+	door := store.Door{ID: store.NewID[store.DoorID](start), Merchant: a.people, Site: f.site.ID, Name: "door"}
+	put(a.suite, &door)
+	p, erased := newPerson(a.people, 1), newPerson(a.people, 2)
+	put(a.suite, &p)
+	put(a.suite, &erased)
+	g := store.Grant{ID: store.NewID[store.GrantID](start), Merchant: a.people, Person: p.ID, Door: door.ID}
+	put(a.suite, &g)
 	f.settle()
-	lost := newPerson(a.people, 2)
-	put(a.suite, &lost)
-	old, _ = get[store.Person](a.suite, old.ID)
-	old.Phone = "new"
-	put(a.suite, &old)
-	var was store.Box
-	s.view(func(tx *store.Tx) (err error) { was, err = store.Held(tx, a.device); return err })
-	f.settle()
-	// What the restored central would not have.
+	p, _ = get[store.Person](b.suite, p.ID)
+	p.Phone = "of b"
+	put(b.suite, &p)
 	s.update(func(tx *store.Tx) error {
-		now, err := store.Held(tx, a.device)
-		if err != nil {
-			return err
-		}
-		was.Meta = now.Meta
-		p, err := store.Get[store.Person](tx, old.ID)
-		if err != nil {
-			return err
-		}
-		p.Phone = ""
-		return errors.Join(store.Put(tx, &was), store.Put(tx, &p), store.Delete[store.Person](tx, lost.ID))
+		return errors.Join(store.Delete[store.Grant](tx, g.ID), store.Erase(tx, erased.ID))
 	})
-	a.update(func(tx *store.Tx) error { return store.Reached(tx, was.Head) })
+	f.pull(c, 100) // which has heard of both, and nobody else
+	f.push(c, 100)
+
+	f = f.restored(a, b)
+	f.snapshot(c, 10)
+	if m := f.push(b, 100); len(m) != 1 || m[0].Merge != store.MergeRefused {
+		f.Errorf("the change of somebody who is not known is %+v", m)
+	}
+	f.pull(c, 100)
 	f.snapshot(a, 10)
-	for _, id := range []store.PersonID{old.ID, lost.ID} {
-		if _, err := get[store.Person](a.suite, id); err != nil {
-			s.Errorf("the box has lost %s: %v", id, err)
-		}
+	f.snapshot(b, 10)
+	if m := f.push(a, 100); len(m) != 4 {
+		f.Errorf("offered again are %+v", m)
+	}
+	if _, err := get[store.Grant](f.suite, g.ID); err != nil {
+		f.Fatalf("the grant is not offered again: %v", err)
 	}
 	f.settle()
 	f.converged()
-	if p, err := get[store.Person](s, old.ID); err != nil || p.Phone != "new" {
-		s.Errorf("the central has %+v, %v", p, err)
+	if _, err := get[store.Person](f.suite, p.ID); err != nil {
+		f.Errorf("who was enrolled is lost: %v", err)
+	}
+	if _, err := get[store.Grant](f.suite, g.ID); !errors.Is(err, store.ErrNotFound) {
+		f.Errorf("the grant that was withdrawn is there: %v", err)
+	}
+	f.view(func(tx *store.Tx) error {
+		if gone, err := store.WasErased(tx, erased.ID); err != nil || !gone {
+			f.Errorf("who was erased is there: %v", err)
+		}
+		return nil
+	})
+	for _, x := range []*suite{f.suite, a.suite, b.suite, c.suite} {
+		if faults, _ := x.faults(); len(faults) > 0 {
+			f.Error(faults)
+		}
+	}
+}
+
+// testMadeAnew: what a box makes under the id of what was deleted is taken where it
+// knew of the deletion, and only there.
+func testMadeAnew(s *suite) {
+	f := newFleet(s, 2)
+	a, b := f.boxes[0], f.boxes[1]
+	p := newPerson(a.people, 1)
+	put(a.suite, &p)
+	id := store.NewTemplateID(p.ID, "x")
+	enrol := func(at *box, v float32) {
+		put(at.suite, &store.Template{ID: id, Merchant: at.people, Person: p.ID, Space: "x", Vector: []float32{v}})
+	}
+	f.settle()
+	enrol(a, 1)
+	f.settle()
+	remove := func(tx *store.Tx) error { return store.Delete[store.Template](tx, id) }
+	b.update(remove)
+	f.settle()
+	enrol(a, 2)
+	f.settle()
+	f.converged()
+	if x, err := get[store.Template](s, id); err != nil || x.Vector[0] != 2 {
+		s.Errorf("a face that was enrolled anew: %v, %v", x.Vector, err)
+	}
+	a.update(remove)
+	f.settle()
+	enrol(a, 3) // without knowing that it is made and deleted elsewhere
+	enrol(b, 4)
+	f.push(b, 100)
+	s.update(remove)
+	f.settle()
+	f.converged()
+	if _, err := get[store.Template](s, id); !errors.Is(err, store.ErrNotFound) {
+		s.Errorf("a face that was deleted is there: %v", err)
 	}
 }

@@ -85,7 +85,7 @@ func outgoing(seq uint64, e *wire.Event) store.Outgoing {
 	if x := e.Edit; x != nil {
 		o.Edit = &store.Edit{
 			Op: store.Op(x.Op.String()), Kind: store.Kind(x.Kind), ID: x.ID,
-			EditBase: store.EditBase{New: x.New, Again: x.Again, Epoch: x.BaseEpoch, Base: x.Base},
+			EditBase: store.EditBase{New: x.New, Again: x.Again, Anew: x.Anew, Epoch: x.BaseEpoch, Base: x.Base},
 			Header:   x.Header, Piece: x.Piece,
 		}
 		for _, f := range x.Fields {

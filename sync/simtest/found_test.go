@@ -15,6 +15,8 @@ var found = []struct {
 		" a box that was restored from its backup never sent the changes that were pending in it"},
 	{605, "store: a change that went up again to a restored central replaced what was written there since, without a trace"},
 	{1909, "store: a box that was restored from its backup never sent erasures that the central had not heard of"},
+	{247, "store: what a central had said that it has merged, and whose acknowledgement had not come, was not offered again after its restore, and people were lost"},
+	{9093, "store: a grant that was withdrawn came back, offered again to a restored central by a box that had not heard of it"},
 	{6106, "store: a box with a deletion pending about somebody who was erased could not be restored from its backup"},
 }
 

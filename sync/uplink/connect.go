@@ -66,9 +66,6 @@ func spread(ms uint64) time.Duration {
 // news is what of a welcome has to be durable.
 func (m *Machine) news(w *wire.Welcome) Save {
 	var s Save
-	if w.Head != m.state.Acked {
-		s.Acked = &w.Head
-	}
 	if sp := spread(w.Spread); sp > 2*m.state.Spread || sp < m.state.Spread/2 {
 		s.Spread = &sp
 	}
@@ -82,6 +79,9 @@ func (m *Machine) news(w *wire.Welcome) Save {
 	same := len(scopes) == len(m.scopes) && !slices.ContainsFunc(m.scopes, func(s scope) bool { return !slices.Contains(scopes, s.Scope) })
 	if !same || w.Central != m.state.Central || w.Epoch != m.state.CentralEpoch {
 		s.Met = &Met{w.Central, w.Epoch, scopes}
+	}
+	if s.Met != nil || w.Head != m.state.Acked {
+		s.Acked = &w.Head
 	}
 	return s
 }

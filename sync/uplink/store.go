@@ -107,7 +107,7 @@ func event(tx *store.Tx, l *store.Link, o *store.Outgoing) wire.Event {
 	x := o.Edit
 	e.Edit = &wire.Edit{
 		Op: wire.ParseOp(string(x.Op)), Kind: string(x.Kind), ID: x.ID,
-		New: x.New, Again: x.Again, BaseEpoch: x.Epoch, Base: x.Base, Header: x.Header, Piece: x.Piece,
+		New: x.New, Again: x.Again, Anew: x.Anew, BaseEpoch: x.Epoch, Base: x.Base, Header: x.Header, Piece: x.Piece,
 	}
 	for _, f := range x.Fields {
 		was := make([]wire.Digest, len(f.Was))

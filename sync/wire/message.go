@@ -128,14 +128,15 @@ type Op uint8
 
 const (
 	OpPut    Op = 1 // it is as Header and Piece say
-	OpDelete Op = 2 // it is gone
+	OpDelete Op = 2 // it was deleted
 	OpErase  Op = 3 // it is a person, and everything about him is to be erased for ever
 	OpLater  Op = 4 // later revisions say more: nothing to do, but the numbers stay dense
+	OpAbsent Op = 5 // it is not there, or is of the scope no more; nobody has deleted it, and it may come
 )
 
-var opNames = [...]string{OpPut: "put", OpDelete: "delete", OpErase: "erase", OpLater: "later"}
+var opNames = [...]string{OpPut: "put", OpDelete: "delete", OpErase: "erase", OpLater: "later", OpAbsent: "absent"}
 
-// String returns the word for an operation: put, delete, erase or later.
+// String returns the word for an operation: put, delete, erase, later or absent.
 func (o Op) String() string {
 	if int(o) < len(opNames) {
 		return opNames[o]
@@ -162,8 +163,9 @@ type Edit struct {
 
 	New       bool    // it was made on the box
 	Again     bool    // the central had it and was restored since: what is there is older
+	Anew      bool    // the box had deleted it and made it anew
 	BaseEpoch uint64  // of the central, and
-	Base      uint64  // the revision of the scope that the box had the record at
+	Base      uint64  // the revision of the scope that the box had the record at; with New: that it had of the scope
 	Fields    []Field // that the box has changed since
 
 	Header []byte // JSON of the whole record as it is now; nil where it is gone

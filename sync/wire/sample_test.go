@@ -20,7 +20,7 @@ func sample(t Type, r *rand.Rand) Message {
 func fill(v reflect.Value, r *rand.Rand) {
 	switch x := v.Addr().Interface().(type) {
 	case *Op:
-		*x = Op(r.IntN(int(OpLater) + 1))
+		*x = Op(r.IntN(int(OpAbsent) + 1))
 		return
 	case *Merge:
 		*x = Merge(r.IntN(int(MergeRefused) + 1))

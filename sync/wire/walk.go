@@ -100,11 +100,12 @@ func (e *Event) walk(c *coder) {
 		e.Edit = new(Edit)
 	}
 	x := e.Edit
-	c.small((*uint8)(&x.Op), uint8(OpLater))
+	c.small((*uint8)(&x.Op), uint8(OpAbsent))
 	c.text(&x.Kind)
 	c.text(&x.ID)
 	c.flag(&x.New)
 	c.flag(&x.Again)
+	c.flag(&x.Anew)
 	c.number(&x.BaseEpoch)
 	c.number(&x.Base)
 	list(c, &x.Fields, MaxFields, func(f *Field) {
@@ -139,7 +140,7 @@ func (m *Feed) walk(c *coder) {
 }
 
 func (x *Change) walk(c *coder) {
-	c.small((*uint8)(&x.Op), uint8(OpLater))
+	c.small((*uint8)(&x.Op), uint8(OpAbsent))
 	if x.Op == OpLater {
 		if c.number(&x.Run); x.Run > maxRun {
 			c.bad("run")

