@@ -64,6 +64,9 @@ func IngestOf(tx *store.Tx, r Ingest) (Ingested, error) {
 	for i := range e.Events {
 		part.Events = append(part.Events, outgoing(e.First()+uint64(i), &e.Events[i]))
 	}
+	if err := checkReceipts(tx, &part); err != nil {
+		return Ingested{}, err
+	}
 	through, merged, err := store.Ingest(tx, part)
 	if err != nil {
 		return Ingested{}, err
@@ -73,6 +76,48 @@ func IngestOf(tx *store.Tx, r Ingest) (Ingested, error) {
 		in.Results = append(in.Results, result(m))
 	}
 	return in, nil
+}
+
+// checkReceipts takes receipts of erasures out of a part that are not signed with the
+// key of their box: the event and the erasure stand, and nothing is proven by them. An
+// event of the central's says so, once.
+func checkReceipts(tx *store.Tx, p *store.IngestPart) error {
+	var d store.Device
+	for i := range p.Events {
+		o := &p.Events[i]
+		if len(o.Receipt) == 0 {
+			continue
+		}
+		if d.ID == "" {
+			var err error
+			if d, err = store.Get[store.Device](tx, p.Device); errors.Is(err, store.ErrNotFound) {
+				return nil // Ingest says so
+			} else if err != nil {
+				return err
+			}
+		}
+		if x := o.Edit; x != nil && x.Op == store.OpErase && wire.VerifyReceipt(d.PublicKey, o.Receipt, string(p.Device), p.Epoch, o.Seq, x.ID) {
+			continue
+		}
+		o.Receipt = nil
+		switch _, err := store.ForeignEvent(tx, store.NewForeignID(p.Device, p.Epoch, o.Seq)); {
+		case err == nil:
+			continue // it is held, and was told of
+		case !errors.Is(err, store.ErrNotFound):
+			return err
+		}
+		e := store.Event{
+			Kind: store.EventSystem, Merchant: d.Merchant, Site: d.Site, Action: "receipt", Outcome: store.OutcomeDenied, Reasons: []string{"signature"},
+			Counters: map[string]float64{"epoch": float64(p.Epoch), "event": float64(o.Seq)},
+		}
+		if o.Edit != nil && o.Edit.Op == store.OpErase {
+			e.Person = store.PersonID(o.Edit.ID)
+		}
+		if _, err := store.Append(tx, e, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Failed is the answer to an Ingest whose Update failed.
