@@ -109,14 +109,14 @@ func eraserOf[T any, P interface {
 func faceRecords() []eraser {
 	return []eraser{
 		eraserOf(KindCrop, CropsByPerson), eraserOf(KindTemplate, TemplatesByPerson), eraserOf(KindImage, ImagesByPerson),
-		eraserOf(KindTicket, TicketsByPerson), eraserOf(KindSession, SessionsByPerson), eraserOf(KindReview, ReviewsByPerson),
+		eraserOf(KindTicket, TicketsByPerson), eraserOf(KindSession, SessionsByPerson), {KindReview, eraseFaceReviews},
 		eraserOf(KindSighting, SightingsByPerson), eraserOf(KindCandidate, CandidatesByPerson),
 	}
 }
 
 // personRecords are the others, but for the person himself.
 func personRecords() []eraser {
-	return []eraser{eraserOf(KindGrant, GrantsByPerson), eraserOf(KindConsent, ConsentsByPerson), eraserOf(KindCredential, CredentialsByPerson), eraserOf(KindFormer, FormersByPerson)}
+	return []eraser{eraserOf(KindGrant, GrantsByPerson), eraserOf(KindConsent, ConsentsByPerson), eraserOf(KindCredential, CredentialsByPerson), eraserOf(KindFormer, FormersByPerson), eraserOf(KindReview, ReviewsByPerson)}
 }
 
 // ownRecords are those that a box has of a person for itself: no feed carries them.
@@ -134,7 +134,7 @@ func eraseRecords(tx *Tx, id PersonID, all []eraser) (map[string]float64, error)
 			return nil, err
 		}
 		if n > 0 {
-			counts[string(e.kind)] = float64(n)
+			counts[string(e.kind)] += float64(n)
 		}
 	}
 	return counts, nil
@@ -238,6 +238,23 @@ func eraseAll[T any, P interface {
 		}
 	}
 	return len(ids), nil
+}
+
+// eraseFaceReviews removes the reviews that are about a person's face. Others ask about
+// his address, or whether he belongs here at all.
+func eraseFaceReviews(tx *Tx, of Term) (n int, err error) {
+	ids, err := tx.ids(ReviewsByPerson.name, of)
+	for i := 0; err == nil && i < len(ids); i++ {
+		var r Review
+		if r, err = Get[Review](tx, ReviewID(ids[i])); err != nil {
+			return n, dangling(err)
+		}
+		if r.Reason != ReviewConflict && r.Reason != ReviewHeld {
+			n++
+			err = tx.remove(string(ids[i]), &r)
+		}
+	}
+	return n, err
 }
 
 func erasePersonal(tx *Tx, index, bucket string, of Term) error {

@@ -229,13 +229,11 @@ func (tx *Tx) merge(d *Device, e *Edit) (Merged, error) {
 	if err != nil && !isNotFound(err) {
 		return Merged{}, err
 	}
-	if there {
-		if in, err := tx.within(f, rec); err != nil || !in || rec.spec().merchant != d.Merchant {
-			return Merged{Merge: MergeRefused}, errors.Join(err, tx.sendBack(f, e))
-		}
+	if there && rec.spec().merchant != d.Merchant {
+		return Merged{Merge: MergeRefused}, tx.sendBack(f, e)
 	}
 	switch {
-	case e.Op == OpErase && e.Kind == KindPerson:
+	case e.Op == OpErase && e.Kind == KindPerson: // be it of the scope or not: it was once
 		return Merged{Merge: MergeAccepted}, tx.eraseHeard(d.Merchant, PersonID(e.ID))
 	case e.Op == OpDelete && there:
 		return Merged{Merge: MergeAccepted}, tx.remove(e.ID, rec)
@@ -301,31 +299,43 @@ func (tx *Tx) mergePut(d *Device, f *feed, e *Edit, there bool) (Merged, error) 
 	if !there {
 		return tx.mergeNew(f, e, rec, theirs)
 	}
+	old := kinds[e.Kind]().(shared)
+	if err := tx.load(e.Kind, e.ID, old); err != nil {
+		return Merged{}, err
+	}
+	if in, err := tx.within(f, old); err != nil || !in {
+		return tx.refuse(f, e, rec, theirs, err)
+	}
 	return tx.mergeFields(f, e, rec)
 }
 
 // mergeNew takes a record that a box made, unless it was deleted since, which
 // stands.
 func (tx *Tx) mergeNew(f *feed, e *Edit, rec shared, theirs []byte) (Merged, error) {
-	refused := Merged{Merge: MergeRefused}
 	deleted, err := tx.deletedSince(f, e)
-	if err != nil {
-		return refused, err
-	}
-	if !e.New || deleted {
-		if err := tx.noteLost(rec, e.EditBase, theirs, e.names()); err != nil {
-			return refused, err
-		}
-		return refused, tx.sendBack(f, e)
+	if err != nil || !e.New || deleted {
+		return tx.refuse(f, e, rec, theirs, err)
 	}
 	if p, ok := rec.(*Person); ok {
 		p.Home = f.site
 	}
 	if in, err := tx.within(f, rec); err != nil || !in {
-		return refused, errors.Join(err, tx.sendBack(f, e))
+		return tx.refuse(f, e, rec, theirs, err)
 	}
 	*rec.meta() = Meta{}
 	return Merged{Merge: MergeAccepted}, tx.putMerged(f, e, rec, loaded{})
+}
+
+// refuse takes nothing of what a box did to a record, and keeps in the journal what it
+// was, unless there was an error.
+func (tx *Tx) refuse(f *feed, e *Edit, rec shared, theirs []byte, err error) (Merged, error) {
+	if err == nil {
+		err = tx.noteLost(rec, e.EditBase, theirs, e.names())
+	}
+	if err == nil {
+		err = tx.sendBack(f, e)
+	}
+	return Merged{Merge: MergeRefused}, err
 }
 
 // mergeFields merges what a box changed of a record with what is there.

@@ -293,10 +293,11 @@ func (tx *Tx) pendAnew(l *Link, id PendingID) error {
 	if tx.checkErased(p.Person) != nil { // it went with him, at the central as well
 		return tx.dropPending(string(id))
 	}
-	k, record := splitKey(string(id))
-	e, err := Append(tx, Event{
-		Kind: EventChange, Merchant: l.Merchant, Person: p.Person, Action: "again", Change: &Change{Kind: k, ID: record, Op: p.Op},
-	}, nil)
+	c := Change{Op: p.Op}
+	if c.Kind, c.ID = splitKey(string(id)); p.New {
+		c.Rev = 1 // as that of the event by which it was made: pendAgain goes by it
+	}
+	e, err := Append(tx, Event{Kind: EventChange, Merchant: l.Merchant, Person: p.Person, Action: "again", Change: &c}, nil)
 	if err != nil {
 		return err
 	}
