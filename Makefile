@@ -92,8 +92,8 @@ migrate: setup ## change the pack for PEOPLE (10,000), variations of FACES (300)
 	$(GO) test -run 'TestMigration$$' -count=1 -v -timeout 120m ./internal/daemon -args -migrate $(or $(PEOPLE),10000) -migrate.faces $(or $(FACES),300) -migrate.base $(or $(BASE),60s)
 
 .PHONY: sim storm
-sim: ## fleets in virtual time: SEEDS=1000, SEEDS=A..B, or SEED=7 with its trace (BREAK=promise)
-	@set -o pipefail; $(GO) test -count=1 -timeout 24h -v -run '^Test(Seed|Simulation)$$' ./sync/simtest -args $(if $(SEED),-sim.seed $(SEED) -sim.break "$(BREAK)",-sim.seeds $(or $(SEEDS),1000)) | grep -vE '^(=== |--- |PASS|FAIL|ok )|needs -sim'
+sim: ## fleets in virtual time: SEEDS=1000, SEEDS=A..B, or SEED=7 with its trace (BREAK=promise); HARD=1: more happens
+	@set -o pipefail; $(GO) test -count=1 -timeout 24h -v -run '^Test(Seed|Simulation)$$' ./sync/simtest -args $(if $(SEED),-sim.seed $(SEED) -sim.break "$(BREAK)",-sim.seeds $(or $(SEEDS),1000)) $(if $(HARD),-sim.hard) | grep -vE '^(=== |--- |PASS|FAIL|ok )|needs -sim'
 
 storm: ## the tables of docs/sync.md: broken promises, and 10,000 boxes that come back
 	@set -o pipefail; $(GO) test -count=1 -v -run 'TestEveryBreakageIsNoticed|TestStorm' ./sync/simtest -args -sim.storm | sed -n 's/.*go:[0-9]*: |/|/p'

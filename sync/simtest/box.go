@@ -33,6 +33,7 @@ type box struct {
 	revoked bool   // at the central
 	away    bool   // reported as lost, off the network
 	cloned  bool   // it is, or has, a second one
+	liar    bool   // it signs receipts with another key
 	erased  map[store.PersonID]bool
 }
 
@@ -136,6 +137,7 @@ func (b *box) carryOut(o uplink.Output) {
 			var done uplink.Done
 			err := b.view(func(tx *store.Tx) (err error) {
 				done, err = b.s.hooks.read(tx, o)
+				b.lie(&done)
 				return err
 			})
 			done.Request, done.Err = o, err

@@ -12,16 +12,18 @@ import (
 // central is the central: the machine of the hub, a store, and a host.
 type central struct {
 	node
-	s        *fleet
-	merchant store.MerchantID
-	sites    []store.SiteID
+	s         *fleet
+	merchants []store.MerchantID
+	sites     []store.SiteID
+	owner     map[store.SiteID]store.MerchantID // of a site
 
-	hub    *hub.Machine
-	pipes  map[hub.Conn]*pipe
-	conns  hub.Conn
-	wakeAt time.Duration
-	backup *disk
-	past   []*image // what restored backups have replaced
+	hub     *hub.Machine
+	pipes   map[hub.Conn]*pipe
+	conns   hub.Conn
+	wakeAt  time.Duration
+	backup  *disk
+	backups []backup // earlier ones, of hard fleets
+	past    []*image // what restored backups have replaced
 }
 
 func (c *central) start() {

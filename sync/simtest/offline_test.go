@@ -32,7 +32,7 @@ func TestThirtyDaysOffline(t *testing.T) {
 		}
 		s.decide(b)
 		if hour%48 == 0 {
-			s.enrol(&s.central.node, s.central.merchant, nil)
+			s.enrol(&s.central.node, s.central.merchants[0], nil)
 		}
 	}
 	s.run(s.now + time.Second)
@@ -50,7 +50,7 @@ func TestThirtyDaysOffline(t *testing.T) {
 	}
 	got := 0
 	s.central.must(func(tx *store.Tx) (err error) {
-		got, err = store.Count(tx, store.ForeignByMerchant, store.Plain(s.central.merchant), store.Plain(store.EventDecision))
+		got, err = store.Count(tx, store.ForeignByMerchant, store.Plain(s.central.merchants[0]), store.Plain(store.EventDecision))
 		return err
 	})
 	if got != decisions {

@@ -63,6 +63,9 @@ func (s *fleet) disturb() {
 	if s.chance(s.faults.rare) {
 		pick(s.world, []func(){s.backup, s.restore, s.join, s.revoke, s.clone, s.trim, s.restoreBox, s.away})()
 	}
+	if s.hard && s.chance(s.faults.rare) {
+		pick(s.world, []func(){s.backup, s.restore, s.restoreBox, s.trim, s.regroup})()
+	}
 }
 
 // unplug takes a box off the network for a while.
@@ -89,6 +92,10 @@ func (s *fleet) act() {
 	if n == nil {
 		return
 	}
+	if s.hard && s.chance(0.2) {
+		pick(s.world, []func(*node, store.MerchantID, *box){s.loseFace, s.enrolFace, s.moveDoor})(n, m, b)
+		return
+	}
 	switch s.rand.IntN(6) {
 	case 0, 1:
 		s.enrol(n, m, b)
@@ -102,7 +109,10 @@ func (s *fleet) act() {
 // somewhere picks where somebody works: on a box or at the central.
 func (s *fleet) somewhere() (*node, store.MerchantID, *box) {
 	if s.chance(0.3) && s.central.alive {
-		return &s.central.node, s.central.merchant, nil
+		if len(s.central.merchants) > 1 {
+			return &s.central.node, pick(s.world, s.central.merchants), nil
+		}
+		return &s.central.node, s.central.merchants[0], nil
 	}
 	if b := pick(s.world, s.boxes); b.alive {
 		return &b.node, b.own, b
@@ -279,7 +289,10 @@ func (s *fleet) erase() {
 			s.violate(n.name, "cannot erase: %v", err)
 		default:
 			s.counts.Erasures++
-			s.oracle.erase(id, b)
+			if b != nil {
+				m = s.central.owner[b.site]
+			}
+			s.oracle.erase(id, m, b)
 		}
 	})
 }

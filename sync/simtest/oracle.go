@@ -27,6 +27,7 @@ type oracle struct {
 	doubtful map[string]bool // ids of what somebody wanted gone: whether he heard that it is or not
 	erasures map[store.PersonID]*erasure
 	grants   map[store.GrantID]*grantState
+	moved    map[store.DoorID]bool  // doors that were at another site: boxes of the first grant nothing for them
 	marks    map[string]bool        // devices that were flagged
 	online   map[*box]bool          // boxes that were welcome once
 	mustHold map[*box]uint64        // until they have caught up with this revision
@@ -78,7 +79,7 @@ type grantState struct {
 func newOracle(s *fleet) *oracle {
 	return &oracle{
 		s: s, journals: map[*box]map[uint64][]digest{}, feeds: map[string]string{}, people: map[store.PersonID]*enrolment{},
-		erasures: map[store.PersonID]*erasure{}, grants: map[store.GrantID]*grantState{}, marks: map[string]bool{},
+		erasures: map[store.PersonID]*erasure{}, grants: map[store.GrantID]*grantState{}, moved: map[store.DoorID]bool{}, marks: map[string]bool{},
 		seen: map[string]bool{}, doubtful: map[string]bool{}, reborn: map[*box]time.Duration{}, online: map[*box]bool{}, mustHold: map[*box]uint64{}, backupAt: -1,
 	}
 }
@@ -378,13 +379,13 @@ func (o *oracle) withdrawn(g store.GrantID, b *box) {
 	}
 }
 
-func (o *oracle) erase(p store.PersonID, b *box) {
+func (o *oracle) erase(p store.PersonID, m store.MerchantID, b *box) {
 	if o.erasures[p] != nil {
 		return
 	}
 	e := &erasure{box: b, at: o.s.now}
 	for _, x := range o.s.boxes {
-		if o.online[x] && !x.revoked && !x.cloned && !x.away {
+		if o.s.central.owner[x.site] == m && o.online[x] && !x.revoked && !x.cloned && !x.away {
 			e.boxes = append(e.boxes, x)
 		}
 	}

@@ -13,6 +13,7 @@ func (s *fleet) backup() {
 		s.note("central", "is backed up")
 		s.central.backup = s.central.disk.copy()
 		s.oracle.backedUp()
+		s.keepBackup()
 	}
 }
 
@@ -23,6 +24,7 @@ func (s *fleet) restore() {
 	if !c.alive || c.backup == nil {
 		return
 	}
+	s.takeBackup()
 	s.counts.Restores++
 	c.stop()
 	s.note(c.name, "is restored from its backup")
@@ -45,15 +47,25 @@ func (s *fleet) restore() {
 // that he is not to come back.
 func (s *fleet) eraseAgain() {
 	c := s.central
+	var personal []string
 	c.update(operator.Actor, func(tx *store.Tx) error {
 		for _, p := range s.oracle.erasedAtCentral() {
-			if err := store.Erase(tx, p); err != nil && !isNotFound(err) {
+			err := store.Erase(tx, p)
+			if isNotFound(err) {
+				var keys []string
+				keys, err = eraseAbout(tx, p)
+				personal = append(personal, keys...)
+			}
+			if err != nil {
 				return err
 			}
 		}
 		return nil
 	}, func(error) {})
 	err := c.disk.update(func(k store.KV) error {
+		for _, key := range personal {
+			k.Delete("personal.foreign", []byte(key))
+		}
 		for _, p := range s.oracle.erasedAtCentral() {
 			tag := p.Tag()
 			if v, _ := k.Get("erased", tag[:]); v == nil {
@@ -66,6 +78,33 @@ func (s *fleet) eraseAgain() {
 	c.fine("repeat erasures", err)
 	c.disk.sync()
 	c.commits = nil
+}
+
+// eraseAbout removes what a store has about somebody whom it does not know: it cannot be
+// read any more without his key. It returns the keys of personal parts, which go too.
+func eraseAbout(tx *store.Tx, p store.PersonID) (personal []string, err error) {
+	if _, err := store.EraseFace(tx, p); err != nil {
+		return nil, err
+	}
+	var grants []store.GrantID
+	for g, err := range store.All(tx, store.GrantsByPerson, store.Plain(p)) {
+		if err != nil {
+			return nil, err
+		}
+		grants = append(grants, g.ID)
+	}
+	for _, g := range grants {
+		if err := store.Delete[store.Grant](tx, g); err != nil {
+			return nil, err
+		}
+	}
+	for f, err := range store.All(tx, store.ForeignByPerson, store.Plain(p)) {
+		if err != nil {
+			return nil, err
+		}
+		personal = append(personal, string(store.NewForeignID(f.Device, f.Epoch, f.Seq)))
+	}
+	return personal, nil
 }
 
 // registerAgain is what an operator has to do after a restore: the backup does not

@@ -83,6 +83,8 @@ func (s *fleet) checkAll() {
 	o.checkPeople()
 	o.checkWrites()
 	o.checkGrants()
+	o.checkDeleted()
+	o.checkReceipts()
 }
 
 // checkEvents checks that the central has all events of a box, each once.
@@ -175,7 +177,7 @@ func (o *oracle) converged(b *box) {
 		o.s.violate(b.name, "has other records than its scope: more %v, less %v", without(have, want), without(want, have))
 		return
 	}
-	there, here := shared(c.disk.synced, want, c.merchant), shared(b.disk.synced, want, b.own)
+	there, here := shared(c.disk.synced, want, c.owner[b.site]), shared(b.disk.synced, want, b.own)
 	for _, key := range want {
 		if there[key] != here[key] {
 			o.s.violate(b.name, "%s is %s, and at the central %s", key, here[key], there[key])
@@ -215,17 +217,21 @@ func without(a, b []string) (only []string) {
 func (o *oracle) checkErasures() {
 	for _, p := range sortedKeys(o.erasures) {
 		e := o.erasures[p]
-		if e.gone || e.box != nil && !e.box.serves() {
+		if o.knownErased(p) {
+			o.forgotten(&o.s.central.node, p, false)
+		}
+		if e.gone || e.box != nil && !e.box.serves() || len(o.s.central.past) > 0 && !o.heard(p) {
 			continue
 		}
-		o.forgotten(&o.s.central.node, p, true)
+		tag := p.Tag()
+		o.forgotten(&o.s.central.node, p, has(&o.s.central.node, "erased", string(tag[:])))
 		for _, b := range o.s.boxes {
 			if b.serves() {
 				o.forgotten(&b.node, p, slices.Contains(e.boxes, b))
 			}
 		}
 		for _, b := range e.boxes {
-			if b.serves() {
+			if b.serves() && !b.liar {
 				o.receipt(b, p)
 			}
 		}
@@ -340,6 +346,97 @@ func (o *oracle) checkWrites() {
 	}
 }
 
+// knownDeleted says whether the central knows a record as deleted, or a box that
+// serves and has it in its scope.
+func (o *oracle) knownDeleted(key string) bool {
+	return has(&o.s.central.node, "deleted", key) || slices.ContainsFunc(o.s.boxes, func(b *box) bool {
+		return b.serves() && has(&b.node, "deleted", key) && o.inScope(b.site, key)
+	})
+}
+
+// knownErased says whether the central knows a person as erased, or a box that serves
+// and has him in its scope.
+func (o *oracle) knownErased(p store.PersonID) bool {
+	tag := p.Tag()
+	return has(&o.s.central.node, "erased", string(tag[:])) || slices.ContainsFunc(o.s.boxes, func(b *box) bool {
+		return b.serves() && has(&b.node, "erased", string(tag[:])) && o.inScope(b.site, "person/"+string(p))
+	})
+}
+
+// heard says whether the central or a box that serves knows that somebody was erased.
+func (o *oracle) heard(p store.PersonID) bool {
+	tag := p.Tag()
+	return has(&o.s.central.node, "erased", string(tag[:])) || slices.ContainsFunc(o.s.boxes, func(b *box) bool {
+		return b.serves() && has(&b.node, "erased", string(tag[:]))
+	})
+}
+
+// has says whether a disk has a key in a bucket.
+func has(n *node, bucket, key string) bool {
+	t := n.disk.synced.buckets[bucket]
+	return t != nil && t.values[key] != nil
+}
+
+// inScope says whether the feed of a site has a record.
+func (o *oracle) inScope(site store.SiteID, key string) bool {
+	t := o.s.central.disk.synced.buckets["feed.record"]
+	return t != nil && strings.HasSuffix(string(t.values[string(site)+"\x00\x01"+key]), string(store.OpPut))
+}
+
+// checkDeleted checks that nothing is there which the central, or a box to whose scope
+// it belongs, knows as deleted for ever.
+func (o *oracle) checkDeleted() {
+	for kind, t := range o.s.central.disk.synced.buckets {
+		kind, record := strings.CutPrefix(kind, "record.")
+		for _, id := range t.keys {
+			if record && o.knownDeleted(kind+"/"+id) {
+				o.s.violate("central", "%s %s was deleted, and is there", kind, id)
+			}
+		}
+	}
+}
+
+// checkReceipts checks that no receipt at the central is false, and that it has noted
+// each that was.
+func (o *oracle) checkReceipts() {
+	noted := map[string]bool{}
+	o.s.central.must(func(tx *store.Tx) error {
+		head, err := store.Head(tx)
+		if err != nil {
+			return err
+		}
+		for e, err := range store.Envelopes(tx, 1, head) {
+			if err != nil {
+				return err
+			}
+			if e.Action == "receipt" {
+				noted[string(store.NewForeignID(store.DeviceID(e.Actor.ID), uint64(e.Counters["epoch"]), uint64(e.Counters["event"])))] = true
+			}
+		}
+		for _, b := range o.s.boxes {
+			for _, m := range o.s.central.merchants {
+				for f, err := range store.All(tx, store.ForeignByMerchant, store.Plain(m), store.Plain(store.EventErasure)) {
+					if err != nil {
+						return err
+					}
+					if string(f.Device) != b.device || f.Person == "" {
+						continue
+					}
+					valid := wire.VerifyReceipt(b.key.Public().(ed25519.PublicKey), f.Receipt, b.device, f.Epoch, f.Seq, string(f.Person))
+					id := string(store.NewForeignID(f.Device, f.Epoch, f.Seq))
+					switch {
+					case len(f.Receipt) > 0 && !valid:
+						o.s.violate("central", "holds a false receipt of %s", b.name)
+					case b.liar && b.serves() && !noted[id] && len(o.s.central.past) == 0:
+						o.s.violate("central", "has not noted the false receipt %s of %s", id, b.name)
+					}
+				}
+			}
+		}
+		return nil
+	})
+}
+
 // checkGrants checks that grants are there until somebody withdraws them.
 func (o *oracle) checkGrants() {
 	t := o.s.central.disk.synced.buckets["record.grant"]
@@ -352,7 +449,7 @@ func (o *oracle) checkGrants() {
 		switch {
 		case there && g.withdrawn:
 			o.s.violate("central", "grant %s was withdrawn and is there", id)
-		case !there && !o.doubtful[string(id)]:
+		case !there && !o.doubtful[string(id)] && !o.moved[g.Door]:
 			o.s.violate("central", "grant %s is missing", id)
 		}
 	}

@@ -22,6 +22,7 @@ import (
 type Options struct {
 	Log   io.Writer // the trace in words; nil: nowhere
 	Break Breakage  // the promise that is broken on purpose; "": none
+	Hard  bool      // more happens: see hard.go
 }
 
 // Result is how a run ended.
@@ -46,6 +47,7 @@ type fleet struct {
 	counts  Counts
 	tokens  int
 	calm    bool // no more faults and no more operators
+	hard    bool
 }
 
 // faults is how often what happens, as chances of each action.
@@ -78,7 +80,7 @@ func alone(seed uint64) (done func()) {
 // Run simulates a fleet from a seed: the same seed is the same run.
 func Run(seed uint64, opt Options) Result {
 	defer alone(seed)()
-	s := &fleet{world: newWorld(seed, opt.Log)}
+	s := &fleet{world: newWorld(seed, opt.Log), hard: opt.Hard}
 	s.hooks = hooksOf(opt.Break)
 	s.oracle = newOracle(s)
 	s.choose()
@@ -114,12 +116,15 @@ func (s *fleet) choose() {
 		jump: 0.05, cut: pick(s.world, []float64{0, 0.1}), rare: pick(s.world, []float64{0, 0.05, 0.2}), erase: 0.06,
 		reborn: 0.3,
 	}
+	if s.hard {
+		s.harden()
+	}
 }
 
-// build sets the fleet up: a central with a merchant, sites and doors, and boxes
-// that have joined.
+// build sets the fleet up: a central with merchants, sites and doors, and boxes that
+// have joined.
 func (s *fleet) build() {
-	c := &central{node: node{w: s.world, name: "central", disk: newDisk(), slow: pick(s.world, []time.Duration{0, 30 * time.Millisecond, time.Second})}, s: s}
+	c := &central{node: node{w: s.world, name: "central", disk: newDisk(), slow: pick(s.world, []time.Duration{0, 30 * time.Millisecond, time.Second})}, s: s, owner: map[store.SiteID]store.MerchantID{}}
 	s.central = c
 	c.prepare(0)
 	err := c.disk.update(func(k store.KV) error {
@@ -127,23 +132,11 @@ func (s *fleet) build() {
 		if err != nil {
 			return err
 		}
-		m := store.Merchant{ID: store.NewID[store.MerchantID](c.wall()), Name: "M", Status: store.Active}
-		c.merchant = m.ID
-		if err := store.Put(tx, &m); err != nil {
+		if err := s.settleMerchant(tx); err != nil {
 			return err
 		}
-		for i := range 1 + s.rand.IntN(2) {
-			site := store.Site{ID: store.NewID[store.SiteID](c.wall()), Merchant: m.ID, Name: fmt.Sprint("site", i)}
-			c.sites = append(c.sites, site.ID)
-			if err := store.Put(tx, &site); err != nil {
-				return err
-			}
-			for range 2 {
-				if err := store.Put(tx, &store.Door{ID: store.NewID[store.DoorID](c.wall()), Merchant: m.ID, Site: site.ID, Name: "d"}); err != nil {
-					return err
-				}
-			}
-			if err := store.Share(tx, site.ID); err != nil {
+		if s.hard && s.chance(0.4) {
+			if err := s.settleMerchant(tx); err != nil {
 				return err
 			}
 		}
@@ -161,6 +154,35 @@ func (s *fleet) build() {
 	}
 }
 
+// settleMerchant makes a merchant at the central, with sites and doors.
+func (s *fleet) settleMerchant(tx *store.Tx) error {
+	c := s.central
+	m := store.Merchant{ID: store.NewID[store.MerchantID](c.wall()), Name: "M", Status: store.Active}
+	c.merchants = append(c.merchants, m.ID)
+	if err := store.Put(tx, &m); err != nil {
+		return err
+	}
+	for i := range 1 + s.rand.IntN(2) {
+		site := store.Site{ID: store.NewID[store.SiteID](c.wall()), Merchant: m.ID, Name: fmt.Sprint("site", i)}
+		if s.hard && s.chance(0.4) {
+			site.People = store.PeopleGranted
+		}
+		c.sites, c.owner[site.ID] = append(c.sites, site.ID), m.ID
+		if err := store.Put(tx, &site); err != nil {
+			return err
+		}
+		for range 2 {
+			if err := store.Put(tx, &store.Door{ID: store.NewID[store.DoorID](c.wall()), Merchant: m.ID, Site: site.ID, Name: "d"}); err != nil {
+				return err
+			}
+		}
+		if err := store.Share(tx, site.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 var operator = store.Cause{Actor: store.Actor{Kind: store.ActorAccount, ID: "operator"}}
 
 // join makes a box that has people of its own, registers it, and has it join.
@@ -173,6 +195,7 @@ func (s *fleet) join() {
 	}
 	b.prepare(0)
 	b.device = string(b.layout.Info().Device)
+	b.liar = s.hard && s.chance(0.15)
 	s.boxes = append(s.boxes, b)
 	s.note(b.name, "is made, of scope %s", b.site)
 	s.register(b, seed[:])
@@ -206,7 +229,7 @@ func (s *fleet) register(b *box, seed []byte) {
 
 func (s *fleet) deviceOf(b *box) store.Device {
 	return store.Device{
-		ID: store.DeviceID(b.device), Merchant: s.central.merchant, Site: b.site, Name: b.name,
+		ID: store.DeviceID(b.device), Merchant: s.central.owner[b.site], Site: b.site, Name: b.name,
 		PublicKey: b.key.Public().(ed25519.PublicKey), Epoch: 1, Status: store.Active,
 	}
 }

@@ -17,6 +17,7 @@ var (
 	seedsFlag = flag.String("sim.seeds", "", "run so many seeds, or those from A to B as A..B, each process its share, and print a line of counts")
 	seedFlag  = flag.Uint64("sim.seed", 0, "run one seed and print its trace")
 	breakFlag = flag.String("sim.break", "", "the promise that -sim.seed breaks on purpose")
+	hardFlag  = flag.Bool("sim.hard", false, "fleets to which more happens")
 	jobsFlag  = flag.Int("sim.jobs", 2, "processes at once for -sim.seeds")
 	shareFlag = flag.String("sim.share", "", "A..B: what a process of -sim.seeds runs")
 )
@@ -26,7 +27,7 @@ func TestSeed(t *testing.T) {
 	if *seedFlag == 0 {
 		t.Skip("needs -sim.seed: make sim SEED=7")
 	}
-	r := Run(*seedFlag, Options{Log: os.Stdout, Break: Breakage(*breakFlag)})
+	r := Run(*seedFlag, Options{Log: os.Stdout, Break: Breakage(*breakFlag), Hard: *hardFlag})
 	fmt.Printf("trace %016x, %+v\n", r.Trace, r.Counts)
 	for _, v := range r.Violated {
 		t.Error(v)
@@ -54,10 +55,24 @@ func TestFleet(t *testing.T) {
 	}
 }
 
+// TestHardFleet is TestFleet with fleets to which more happens.
+func TestHardFleet(t *testing.T) {
+	last := uint64(100)
+	if testing.Short() {
+		last = 15
+	}
+	for seed := uint64(1); seed <= last; seed++ {
+		for _, v := range Run(seed, Options{Hard: true}).Violated {
+			t.Errorf("seed %d: %s (make sim SEED=%d HARD=1 shows it)", seed, v, seed)
+		}
+	}
+}
+
 // TestASeedIsOneRun: whoever replays a seed sees what happened.
 func TestASeedIsOneRun(t *testing.T) {
 	for seed := uint64(1); seed <= 15; seed++ {
-		first, again := Run(seed, Options{}), Run(seed, Options{Log: io.Discard})
+		hard := seed%3 == 0
+		first, again := Run(seed, Options{Hard: hard}), Run(seed, Options{Log: io.Discard, Hard: hard})
 		if first.Trace != again.Trace || first.Counts != again.Counts {
 			t.Errorf("seed %d: trace %016x with %+v, and %016x with %+v", seed, first.Trace, first.Counts, again.Trace, again.Counts)
 		}
@@ -116,7 +131,7 @@ func TestSimulation(t *testing.T) {
 	for range *jobsFlag {
 		wait.Go(func() {
 			for s := range shares {
-				out, err := exec.Command(os.Args[0], "-test.run", "^TestSimulation$", "-sim.share", fmt.Sprintf("%d..%d", s[0], s[1])).CombinedOutput()
+				out, err := exec.Command(os.Args[0], "-test.run", "^TestSimulation$", "-sim.share", fmt.Sprintf("%d..%d", s[0], s[1]), fmt.Sprint("-sim.hard=", *hardFlag)).CombinedOutput()
 				mu.Lock()
 				n, c := read(string(out))
 				if bad += n; err != nil && n == 0 {
@@ -151,10 +166,10 @@ func share(t *testing.T) {
 	}
 	var all Counts
 	for seed := from; seed <= to; seed++ {
-		r := Run(seed, Options{})
+		r := Run(seed, Options{Hard: *hardFlag})
 		all.Add(r.Counts)
 		if len(r.Violated) > 0 {
-			fmt.Printf("seed %d: %s; make sim SEED=%d shows it\n", seed, strings.Join(r.Violated, "; "), seed)
+			fmt.Printf("seed %d: %s; make sim SEED=%d%s shows it\n", seed, strings.Join(r.Violated, "; "), seed, map[bool]string{true: " HARD=1"}[*hardFlag])
 			t.Fail()
 		}
 	}
