@@ -39,6 +39,13 @@ type Link struct {
 	Hold    bool `json:"hold,omitempty"`    // it may not match before it caught up
 	Revoked bool `json:"revoked,omitempty"` // it may not match at all
 
+	// Age is how old the data was at least when that was last noted, and AgeAt when, by
+	// the wall clock of the box; zero where that could not be relied on. Stale says that
+	// it is older than the policy of the merchant allows, see Stale.
+	Age   time.Duration `json:"age,omitempty"`
+	AgeAt time.Time     `json:"ageAt,omitzero"`
+	Stale bool          `json:"stale,omitempty"`
+
 	Spread time.Duration `json:"spread,omitempty"` // window in which all boxes of the central connect, as it said last
 
 	Address     string    `json:"address,omitempty"`     // of the central, host:port
@@ -303,6 +310,13 @@ func (tx *Tx) pendAnew(l *Link, id PendingID) error {
 	}
 	p.First, p.Seq = e.Seq, e.Seq
 	return Put(tx, &p)
+}
+
+// Stale says whether what the store has of its central is too old for decisions. A
+// store that has no central is never.
+func Stale(tx *Tx) (bool, error) {
+	l, err := tx.linked()
+	return l != nil && l.Stale, err
 }
 
 // linked returns the link of the box, or nil.

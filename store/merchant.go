@@ -53,6 +53,9 @@ type MerchantPolicy struct {
 	// ProposeCrops keeps the face of a sure, live match for a template that is to be
 	// renewed, until an operator decides.
 	ProposeCrops bool `json:"proposeCrops,omitempty"`
+	// StaleAfter is the age of what a box has of its central from which it lets nobody
+	// pass; 0: it never counts as too old.
+	StaleAfter time.Duration `json:"staleAfter,omitempty"`
 	// Retention is how long what is kept.
 	Retention Retention `json:"retention,omitzero"`
 }

@@ -204,6 +204,15 @@ func TestCentral(t *testing.T) {
 		t.Errorf("devices: %v\n%s", err, out)
 	}
 
+	var policy struct{ StaleAfterHours int }
+	c.must(&policy, "policy", "--stale-after", "72h")
+	if out, err := c.run("policy"); err != nil || policy.StaleAfterHours != 72 || !strings.Contains(out, "72 hours") {
+		t.Errorf("policy: %+v, %v\n%s", policy, err, out)
+	}
+	await(t, "the box knows the limit", func() bool { return h.Status().Link.Limit == 72*3600 })
+	if out, err := c.run("policy", "--stale-after", "90s"); err == nil {
+		t.Errorf("a limit of 90 s is taken: %s", out)
+	}
 	if out, err := c.run("devices", "revoke", string(l.ID)); err == nil {
 		t.Errorf("an id that is none is revoked: %s", out)
 	}

@@ -32,6 +32,11 @@ overrides, and the fingerprint of its key.
 	"sites": {"", `Lists the sites, their boxes and revisions.
 
   cypherface-central sites --json`, (*client).listSites},
+	"policy": {"[--stale-after 72h]", `Shows how old what a box has of this central may be before it lets nobody pass, or
+sets it, in whole hours; 0 sets no limit. Without one, whoever lost a grant passes
+for as long as a box is cut off.
+
+  cypherface-central policy --stale-after 72h`, (*client).policy},
 	"devices": {"[revoke ID]", `Lists the boxes: what each has, how far it is behind, when it was last seen; or
 revokes one, from which nothing is taken any more.
 
@@ -47,7 +52,7 @@ type client struct {
 	asJSON bool
 
 	site, name, address string
-	life                time.Duration
+	life, staleAfter    time.Duration
 }
 
 var errUsage = errors.New("see --help")
@@ -79,6 +84,9 @@ func runCommand(ctx context.Context, args []string, out io.Writer) (known bool, 
 		fs.StringVar(&c.name, "name", "", "`name` of the box that is to come")
 		fs.StringVar(&c.address, "address", "", "`host:port` where the box reaches this central; empty: as it listens")
 		fs.DurationVar(&c.life, "life", 24*time.Hour, "how long the code is good for")
+	}
+	if args[0] == "policy" {
+		fs.DurationVar(&c.staleAfter, "stale-after", -1, "the `age` from which boxes let nobody pass; 0: none")
 	}
 	words, err := parse(fs, args[1:])
 	if errors.Is(err, flag.ErrHelp) {
@@ -228,6 +236,34 @@ func (c *client) makeClaim(ctx context.Context, words []string) error {
 	return c.print(made, func(w io.Writer) {
 		fmt.Fprintf(w, "%s\n\nOn the box, once, until %s (it has to reach %s):\n\n  cypherface join %s\n",
 			made.Code, made.ExpiresAt.Local().Format("2006-01-02 15:04"), made.Address, made.Code)
+	})
+}
+
+// policy shows or sets what holds for all boxes of the merchant.
+func (c *client) policy(ctx context.Context, words []string) error {
+	if len(words) > 0 || c.staleAfter%time.Hour != 0 && c.staleAfter != -1 {
+		return fmt.Errorf("set the policy: --stale-after takes whole hours, such as 72h (%w)", errUsage)
+	}
+	var out struct {
+		Policy struct {
+			StaleAfterHours int `json:"staleAfterHours"`
+		} `json:"policy"`
+	}
+	var err error
+	if c.staleAfter == -1 {
+		err = c.call(ctx, "GET", "/merchant/policy/", nil, &out)
+	} else {
+		err = c.call(ctx, "PUT", "/merchant/policy/", map[string]int{"staleAfterHours": int(c.staleAfter / time.Hour)}, &out)
+	}
+	if err != nil {
+		return err
+	}
+	return c.print(out.Policy, func(w io.Writer) {
+		if h := out.Policy.StaleAfterHours; h > 0 {
+			fmt.Fprintf(w, "a box lets nobody pass once what it has of this central is %d hours old\n", h)
+		} else {
+			fmt.Fprintln(w, "no limit: whoever lost a grant passes for as long as a box is cut off")
+		}
 	})
 }
 

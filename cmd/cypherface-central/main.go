@@ -5,6 +5,7 @@
 //	cypherface-central --data DIR --listen ADDRESS [--config FILE]
 //	cypherface-central claim --site door-7
 //	cypherface-central devices
+//	cypherface-central policy
 //	cypherface-central bench --json
 //
 // The first start makes a sandbox merchant and prints its key.

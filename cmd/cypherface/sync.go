@@ -53,23 +53,24 @@ try connect at once. rotate changes the box's credential for the central.
 
 // syncState is the answer of GET /sync/status/ on a box.
 type syncState struct {
-	Joined     bool      `json:"joined"`
-	Address    string    `json:"address,omitempty"`
-	CentralID  string    `json:"centralId,omitempty"`
-	SiteID     string    `json:"siteId,omitempty"`
-	Phase      string    `json:"phase,omitempty"`
-	Why        string    `json:"why,omitempty"`
-	Events     uint64    `json:"events"`
-	Sent       uint64    `json:"sent"`
-	Revision   uint64    `json:"revision"`
-	Behind     uint64    `json:"behind"`
-	Snapshot   bool      `json:"snapshot,omitempty"`
-	Synced     bool      `json:"synced"`
-	Match      bool      `json:"match"`
-	Revoked    bool      `json:"revoked,omitempty"`
-	AgeSeconds float64   `json:"ageSeconds"`
-	Stale      bool      `json:"stale,omitempty"`
-	AppliedAt  time.Time `json:"appliedAt,omitzero"`
+	Joined       bool      `json:"joined"`
+	Address      string    `json:"address,omitempty"`
+	CentralID    string    `json:"centralId,omitempty"`
+	SiteID       string    `json:"siteId,omitempty"`
+	Phase        string    `json:"phase,omitempty"`
+	Why          string    `json:"why,omitempty"`
+	Events       uint64    `json:"events"`
+	Sent         uint64    `json:"sent"`
+	Revision     uint64    `json:"revision"`
+	Behind       uint64    `json:"behind"`
+	Snapshot     bool      `json:"snapshot,omitempty"`
+	Synced       bool      `json:"synced"`
+	Match        bool      `json:"match"`
+	Revoked      bool      `json:"revoked,omitempty"`
+	AgeSeconds   float64   `json:"ageSeconds"`
+	LimitSeconds float64   `json:"limitSeconds"`
+	Stale        bool      `json:"stale,omitempty"`
+	AppliedAt    time.Time `json:"appliedAt,omitzero"`
 }
 
 func runJoin(ctx context.Context, t *terminal, args []string) error {
@@ -202,16 +203,20 @@ func (c *client) syncStatus(ctx context.Context, t *terminal, asJSON bool) error
 		behind += ", everything comes anew"
 	}
 	fmt.Fprintf(w, "people\trevision %d, %s\n", s.Revision, behind)
-	age := time.Duration(s.AgeSeconds * float64(time.Second)).Round(time.Second)
-	switch {
-	case s.Synced:
-		fmt.Fprintf(w, "age\tup to date\n")
-	case s.Stale:
-		fmt.Fprintf(w, "age\t%v, which is stale\n", age)
-	default:
-		fmt.Fprintf(w, "age\t%v\n", age)
+	seconds := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)).Round(time.Second) }
+	age := "up to date"
+	if !s.Synced {
+		age = seconds(s.AgeSeconds).String()
 	}
+	if s.LimitSeconds > 0 {
+		age += fmt.Sprintf(", nobody passes from %v on", seconds(s.LimitSeconds))
+	} else {
+		age += ", no limit: whoever lost a grant may pass for as long as this box is cut off (cypherface-central policy --stale-after)"
+	}
+	fmt.Fprintf(w, "age\t%s\n", age)
 	switch {
+	case s.Stale:
+		fmt.Fprintf(w, "matching\tno: what the box has of its central is too old\n")
 	case s.Revoked:
 		fmt.Fprintf(w, "matching\tno: the central's operator revoked this box\n")
 	case !s.Match:

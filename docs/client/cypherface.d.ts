@@ -415,6 +415,7 @@ export interface PolicyRequest {
   requireConsent?: boolean;
   templateYears?: number;
   proposeCrops?: boolean;
+  staleAfterHours?: number;
 }
 
 export type CredentialType = "pin" | "card" | "qr";

@@ -81,6 +81,7 @@ type PolicyRequest struct {
 	RequireConsent   *bool    `json:"requireConsent,omitempty"`
 	TemplateYears    *int     `json:"templateYears,omitempty"`
 	ProposeCrops     *bool    `json:"proposeCrops,omitempty"`
+	StaleAfterHours  *int     `json:"staleAfterHours,omitempty"` // 0: never
 }
 
 // Policy is what the merchant decides for all.
@@ -91,6 +92,7 @@ type Policy struct {
 	RequireConsent   bool    `json:"requireConsent"`
 	TemplateYears    int     `json:"templateYears"`
 	ProposeCrops     bool    `json:"proposeCrops"`
+	StaleAfterHours  int     `json:"staleAfterHours"` // 0: never
 }
 
 // CreateConsentText publishes a text. The credential must be a token of an owner or

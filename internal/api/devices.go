@@ -267,8 +267,11 @@ type SyncState struct {
 	Match      bool           `json:"match"` // whether the box may match
 	Revoked    bool           `json:"revoked,omitempty"`
 	AgeSeconds float64        `json:"ageSeconds"` // since it had all that the central had
-	Stale      bool           `json:"stale,omitempty"`
-	AppliedAt  time.Time      `json:"appliedAt,omitzero"` // when something last came
+	// LimitSeconds is the age from which nobody passes, as the merchant's policy has it;
+	// 0: there is none.
+	LimitSeconds float64   `json:"limitSeconds"`
+	Stale        bool      `json:"stale,omitempty"`    // it is over that
+	AppliedAt    time.Time `json:"appliedAt,omitzero"` // when something last came
 }
 
 // syncStatus is GET /sync/status/: on a box how it stands with its central, at a

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/cypherface/edge/internal/web"
 	"github.com/cypherface/edge/store"
@@ -20,10 +21,14 @@ type policy struct {
 	RequireConsent   bool    `json:"requireConsent"`
 	TemplateYears    int     `json:"templateYears"`
 	ProposeCrops     bool    `json:"proposeCrops"`
+	StaleAfterHours  int     `json:"staleAfterHours"`
 }
 
+// maxStaleHours bounds staleAfterHours: ten years.
+const maxStaleHours = 87600
+
 func (a *API) toPolicy(p *store.MerchantPolicy) policy {
-	out := policy{p.FMR, p.PassiveLiveness, p.RefuseDuplicates, p.ConsentRequired(a.info.Environment), p.TemplateYears, p.ProposeCrops}
+	out := policy{p.FMR, p.PassiveLiveness, p.RefuseDuplicates, p.ConsentRequired(a.info.Environment), p.TemplateYears, p.ProposeCrops, int(p.StaleAfter / time.Hour)}
 	if out.FMR == 0 {
 		out.FMR = 1e-4
 	}
@@ -60,6 +65,7 @@ func (a *API) changePolicy(c *call) error {
 		RequireConsent   *bool    `json:"requireConsent"`
 		TemplateYears    *int     `json:"templateYears"`
 		ProposeCrops     *bool    `json:"proposeCrops"`
+		StaleAfterHours  *int     `json:"staleAfterHours"`
 	}
 	if err := web.DecodeStrict(c.r, &in, 0); err != nil {
 		return err
@@ -69,6 +75,9 @@ func (a *API) changePolicy(c *call) error {
 	}
 	if in.TemplateYears != nil && (*in.TemplateYears < 0 || *in.TemplateYears > 100) {
 		return web.Fail(http.StatusBadRequest, "the policy is not well formed").Field("templateYears", "must be from 0 (never) to 100")
+	}
+	if in.StaleAfterHours != nil && (*in.StaleAfterHours < 0 || *in.StaleAfterHours > maxStaleHours) {
+		return web.Fail(http.StatusBadRequest, "the policy is not well formed").Field("staleAfterHours", fmt.Sprintf("must be from 0 (never) to %d", maxStaleHours))
 	}
 	var m store.Merchant
 	err := a.store.Update(c.ctx(), c.cause(), func(tx *store.Tx) (err error) {
@@ -81,6 +90,9 @@ func (a *API) changePolicy(c *call) error {
 		set(&m.Policy.RefuseDuplicates, in.RefuseDuplicates)
 		set(&m.Policy.TemplateYears, in.TemplateYears)
 		set(&m.Policy.ProposeCrops, in.ProposeCrops)
+		if in.StaleAfterHours != nil {
+			m.Policy.StaleAfter = time.Duration(*in.StaleAfterHours) * time.Hour
+		}
 		if in.RequireConsent != nil {
 			m.Policy.RequireConsent = in.RequireConsent
 		}
@@ -114,6 +126,7 @@ func policyChanges(before, after policy) (words []string) {
 	note("requireConsent", before.RequireConsent, after.RequireConsent)
 	note("templateYears", before.TemplateYears, after.TemplateYears)
 	note("proposeCrops", before.ProposeCrops, after.ProposeCrops)
+	note("staleAfterHours", before.StaleAfterHours, after.StaleAfterHours)
 	return words
 }
 

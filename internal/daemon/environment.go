@@ -211,7 +211,7 @@ func (e *environment) serve(g *errgroup.Group, live, base context.Context) {
 
 func (e *environment) apiConfig() api.Config {
 	c := api.Config{
-		Store: e.store, Authority: e.authority, Accounts: e.accounts, Verifier: &held{e.service, e.may()}, Detector: e.service, Audit: e.audit, Packs: e.service, Reload: e.reload, Bulk: e.bulk,
+		Store: e.store, Authority: e.authority, Accounts: e.accounts, Verifier: &held{e.service, e.store, e.may()}, Detector: e.service, Audit: e.audit, Packs: e.service, Reload: e.reload, Bulk: e.bulk,
 		Version: version(), Status: e.status, Log: e.log,
 		Metrics: e.registerer(), Gather: prometheus.Gatherers{e.box.metrics, e.metrics},
 		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now, Limits: e.callLimits(), Backup: e.backup, Storage: e.keeper, HotCopies: e.copies, TimeSure: e.clock.Sure, Cameras: e.cameras,

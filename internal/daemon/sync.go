@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/cypherface/edge/internal/api"
@@ -21,7 +22,7 @@ import (
 // central, of a central with its boxes.
 func (e *environment) meet() error {
 	if !e.program.central {
-		e.link = &link{Box: host.NewBox(host.BoxConfig{Store: e.store, Log: e.log}), store: e.store}
+		e.link = &link{Box: host.NewBox(host.BoxConfig{Store: e.store, Log: e.log, TimeSure: e.clock.Sure}), store: e.store}
 		return nil
 	}
 	e.fleet = &fleet{environment: e}
@@ -57,14 +58,31 @@ func (e *environment) tie(ctx context.Context) string {
 		return "revoked by its central: it matches nobody"
 	case !s.Link.Match:
 		return "catching up with its central before it matches"
+	case s.Link.Stale:
+		return fmt.Sprintf("nobody passes: what it has of its central is %s old, and %s is the limit", days(s.Link.Age), days(s.Link.Limit))
 	case s.Link.Synced:
 		return "up to date with its central"
 	}
-	words := "not connected to its central"
+	words := "not connected to its central, whose data is " + days(s.Link.Age) + " old"
+	if s.Link.Limit == 0 {
+		words += " (no limit is set)"
+	}
 	if s.Link.Phase == "online" {
 		words = fmt.Sprintf("connected, %d changes behind its central", s.Link.Behind)
 	}
 	return fmt.Sprintf("%s; %d events wait to be sent", words, max(s.Link.Head, s.Link.Acked)-s.Link.Acked)
+}
+
+// days puts seconds into words.
+func days(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%.0f days", d.Hours()/24)
+	case d >= time.Minute:
+		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	}
+	return d.Round(time.Second).String()
 }
 
 // link is a box's tie to its central, as the API wants it.
@@ -81,7 +99,7 @@ func (l *link) Sync() api.SyncState {
 	return api.SyncState{
 		Joined: s.Joined, Address: s.Address, CentralID: s.Link.Central, SiteID: s.Link.Site, Phase: s.Link.Phase, Why: s.Link.Why,
 		Events: s.Link.Head, Sent: s.Link.Acked, Revision: s.Link.Rev, Behind: s.Link.Behind, Snapshot: s.Link.Snapshot,
-		Synced: s.Link.Synced, Match: l.May(), Revoked: s.Link.Revoked, AgeSeconds: s.Link.Age, Stale: s.Link.Stale, AppliedAt: s.Link.Applied,
+		Synced: s.Link.Synced, Match: l.May(), Revoked: s.Link.Revoked, AgeSeconds: s.Link.Age, LimitSeconds: s.Link.Limit, Stale: s.Link.Stale, AppliedAt: s.Link.Applied,
 	}
 }
 

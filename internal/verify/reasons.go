@@ -14,6 +14,7 @@ const (
 	ReasonNoLiveness   = "no_liveness"        // nothing showed that the face is alive
 	ReasonNoDoor       = "no_door"            // the camera only watches
 	ReasonNoGrant      = "no_grant"           // nobody lets the person through this door
+	ReasonStale        = "stale_data"         // what the box has of its central is older than the policy allows
 	ReasonNotNow       = "outside_schedule"   // somebody does, at other times
 	ReasonTimeZone     = "time_zone"          // … perhaps now: the zone of the site is not known
 	ReasonUnknown      = "unknown_face"       // nobody in the gallery reaches the threshold

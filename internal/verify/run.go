@@ -264,6 +264,9 @@ func (w *watch) complain(now time.Time, err error) {
 
 // admission is why a person may not pass a door now, empty where he may.
 func admission(tx *store.Tx, door store.Door, p store.PersonID) (refusal string, err error) {
+	if stale, err := store.Stale(tx); err != nil || stale {
+		return ReasonStale, err
+	}
 	site, err := store.Get[store.Site](tx, door.Site)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", err

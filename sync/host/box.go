@@ -31,6 +31,7 @@ import (
 	"log/slog"
 	mathrand "math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -56,7 +57,9 @@ var boxCause = store.Cause{Actor: store.Actor{Kind: store.ActorSystem, ID: "sync
 type BoxConfig struct {
 	Store  store.Store
 	Log    *slog.Logger  // nil discards
-	Uplink uplink.Config // Random may be nil
+	Uplink uplink.Config // Random may be nil; StaleAfter is the merchant's policy
+	// TimeSure says whether the wall clock tells how long the box was off; nil: it does.
+	TimeSure func() bool
 }
 
 // A Box keeps a box in touch with its central. It is safe for concurrent use.
@@ -67,6 +70,7 @@ type Box struct {
 	mu     sync.Mutex // protects the fields below
 	joined bool
 	link   store.Link
+	limit  time.Duration // the merchant's
 	status uplink.Status
 	told   time.Time // when status was
 }
@@ -92,8 +96,9 @@ type LinkState struct {
 	Synced   bool           `json:"synced"`
 	Match    bool           `json:"match"` // whether it may match
 	Revoked  bool           `json:"revoked,omitempty"`
-	Age      float64        `json:"age"` // seconds since it had all that the central had
-	Stale    bool           `json:"stale,omitempty"`
+	Age      float64        `json:"age"`              // seconds since it had all that the central had
+	Limit    float64        `json:"limit"`            // seconds from which that is stale; 0: never
+	Stale    bool           `json:"stale,omitempty"`  // nobody passes a door
 	Applied  time.Time      `json:"applied,omitzero"` // when something last came
 }
 
@@ -101,6 +106,9 @@ type LinkState struct {
 func NewBox(c BoxConfig) *Box {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.TimeSure == nil {
+		c.TimeSure = func() bool { return true }
 	}
 	if c.Uplink.Random == nil {
 		c.Uplink.Random = mathrand.Float64
@@ -110,10 +118,7 @@ func NewBox(c BoxConfig) *Box {
 
 // Now has the box connect at once, if it is not.
 func (b *Box) Now() {
-	select {
-	case b.nudge <- struct{}{}:
-	default:
-	}
+	hint(b.nudge)
 }
 
 // Status says how the box stands.
@@ -126,7 +131,7 @@ func (b *Box) Status() BoxStatus {
 	s := b.status
 	l := LinkState{
 		Phase: string(s.Phase), Why: s.Why, Central: b.link.Central, Site: b.link.Site, Head: s.Head, Acked: s.Acked,
-		Synced: s.Synced, Match: s.Match, Revoked: s.Revoked, Stale: s.Stale, Applied: b.link.Applied,
+		Synced: s.Synced, Match: s.Match, Revoked: s.Revoked, Limit: b.limit.Seconds(), Stale: s.Stale || b.link.Stale, Applied: b.link.Applied,
 	}
 	l.Age = s.Age.Seconds()
 	if !s.Synced && !b.told.IsZero() {
@@ -172,7 +177,7 @@ func (b *Box) Run(ctx context.Context) error {
 			b.Log.Error("sync does not work", "err", err)
 			return err
 		case err == nil:
-			u := &up{Box: b, link: l, boot: boot, in: make(chan input, queueLen), grew: make(chan struct{}, 1), first: first}
+			u := &up{Box: b, link: l, boot: boot, in: make(chan input, queueLen), grew: make(chan struct{}, 1), ruled: make(chan struct{}, 1), first: first}
 			first = 0
 			if err := u.run(ctx); errors.Is(err, errNow) {
 				first = time.Millisecond
@@ -212,6 +217,8 @@ type up struct {
 	first time.Duration
 	in    chan input
 	grew  chan struct{}
+	ruled chan struct{} // the merchant's policy may have changed
+	kept  time.Time     // when the age was, last
 	head  atomic.Uint64 // last event of the journal
 	conn  *conn         // of the goroutine that steps
 	work  sync.WaitGroup
@@ -235,12 +242,17 @@ func (u *up) run(ctx context.Context) error {
 		return err
 	}
 	state.Boot = u.boot
+	state.Age, state.Exact = ageOf(&u.link, time.Now(), u.TimeSure())
 	config := u.Uplink
+	if config.StaleAfter, err = u.policy(ctx); err != nil {
+		return err
+	}
 	if u.first > 0 {
 		config.First = u.first
 	}
 	m := uplink.New(boottime(), config, state)
 	defer u.Store.Watch(u.committed)()
+	defer func() { u.keepAge(context.WithoutCancel(ctx), m.Status(boottime())) }()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -259,6 +271,12 @@ func (u *up) run(ctx context.Context) error {
 		case in = <-u.in:
 		case <-u.grew:
 			in.Input = uplink.Grown{Head: u.head.Load()}
+		case <-u.ruled:
+			limit, err := u.policy(ctx)
+			if err != nil {
+				return err
+			}
+			in.Input = uplink.Limited{StaleAfter: limit}
 		case <-timer.C:
 		}
 		if in.conn != nil {
@@ -267,10 +285,14 @@ func (u *up) run(ctx context.Context) error {
 		for _, out := range m.Step(boottime(), in.Input) {
 			u.do(ctx, out)
 		}
+		status := m.Status(boottime())
 		u.mu.Lock()
-		u.status, u.told = m.Status(boottime()), time.Now()
+		u.status, u.told = status, time.Now()
 		u.mu.Unlock()
-		timer.Reset(min(max(0, m.Wake()-boottime()), time.Hour))
+		if u.ageDue(&status) {
+			u.keepAge(ctx, status)
+		}
+		timer.Reset(min(max(0, m.Wake()-boottime()), keepAgeEvery))
 	}
 }
 
@@ -284,10 +306,18 @@ func (u *up) phase() uplink.Phase {
 func (u *up) committed(c store.Commit) {
 	if n := len(c.Events); n > 0 {
 		u.head.Store(c.Events[n-1].Seq)
-		select {
-		case u.grew <- struct{}{}:
-		default:
-		}
+		hint(u.grew)
+	}
+	if slices.ContainsFunc(c.Changes, func(ch store.Changed) bool { return ch.Kind == store.KindMerchant }) {
+		hint(u.ruled)
+	}
+}
+
+// hint says that there is something to look at, once until somebody has.
+func hint(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 

@@ -464,6 +464,78 @@ func TestGracefulStop(t *testing.T) {
 	}
 }
 
+// Data that is older than the merchant allows is stale, over restarts too, until the
+// box has everything again.
+func TestStale(t *testing.T) {
+	x := newCentral(t, host.CentralConfig{})
+	update(t, x.store, func(tx *store.Tx) error {
+		m, err := store.Get[store.Merchant](tx, x.site.Merchant)
+		m.Policy.StaleAfter = time.Hour
+		return errors.Join(err, store.Put(tx, &m))
+	})
+	b := newBox(x)
+	await(t, "the box has everything, and knows the limit", func() bool { return b.settled() && b.Status().Link.Limit == 3600 })
+	if b.stale() || b.Status().Link.Stale {
+		t.Error("fresh data is stale")
+	}
+	b.stop()
+	x.mu.Lock()
+	x.strange[b.id] = true
+	x.mu.Unlock()
+	aged := func(by time.Duration) {
+		update(t, b.store, func(tx *store.Tx) error {
+			l, err := store.Get[store.Link](tx, store.TheLink)
+			if l.AgeAt.IsZero() || l.Age > time.Hour {
+				t.Errorf("kept is an age of %v at %v", l.Age, l.AgeAt)
+			}
+			l.AgeAt = l.AgeAt.Add(-by)
+			return errors.Join(err, store.Put(tx, &l))
+		})
+	}
+	aged(30 * time.Minute)
+	b.run()
+	await(t, "it counts how long it was off", func() bool { return b.Status().Link.Age > 1700 })
+	b.stop()
+	if b.stale() {
+		t.Error("half an hour is stale")
+	}
+	aged(time.Hour)
+	b.run()
+	await(t, "the data is stale", b.stale)
+	if s := b.Status().Link; !s.Stale || s.Age < 3600 {
+		t.Errorf("status is %+v", s)
+	}
+	b.stop()
+	b.run()
+	if !b.stale() {
+		t.Error("a restart makes data fresh")
+	}
+	x.mu.Lock()
+	x.strange[b.id] = false
+	x.mu.Unlock()
+	b.Now()
+	await(t, "the data is fresh again", func() bool { return !b.stale() && !b.Status().Link.Stale })
+	turns := ""
+	view(t, b.store, func(tx *store.Tx) error {
+		events, err := store.Events(tx, 0, 1000)
+		for _, e := range events {
+			if strings.HasSuffix(e.Action, "_data") {
+				turns += e.Action + " "
+			}
+		}
+		return err
+	})
+	if turns != "stale_data fresh_data " {
+		t.Errorf("the journal says %q", turns)
+	}
+}
+
+func (b *box) stale() (stale bool) {
+	b.Helper()
+	view(b.T, b.store, func(tx *store.Tx) (err error) { stale, err = store.Stale(tx); return err })
+	return stale
+}
+
 // client speaks the protocol by hand.
 type client struct {
 	*testing.T

@@ -75,6 +75,9 @@ type Measured struct {
 // Checkpointed is a newly signed checkpoint of the journal.
 type Checkpointed struct{ Note []byte }
 
+// Limited says from which age data counts as stale, in place of Config.StaleAfter.
+type Limited struct{ StaleAfter time.Duration }
+
 func (Tick) input()         {}
 func (Dialled) input()      {}
 func (Received) input()     {}
@@ -83,6 +86,7 @@ func (Grown) input()        {}
 func (Done) input()         {}
 func (Measured) input()     {}
 func (Checkpointed) input() {}
+func (Limited) input()      {}
 
 // Output is something to be done.
 type Output interface{ output() }

@@ -140,6 +140,8 @@ func (m *Machine) Step(now time.Duration, in Input) []Output {
 		m.measure(in)
 	case Checkpointed:
 		m.note, m.conn.noted = in.Note, false
+	case Limited:
+		m.cfg.StaleAfter = in.StaleAfter
 	}
 	m.advance()
 	m.tell()
