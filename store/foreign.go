@@ -66,6 +66,22 @@ type Box struct {
 
 	Applied uint64    `json:"applied"`       // revision of its scope that it holds
 	Seen    time.Time `json:"seen,omitzero"` // when it last sent or acknowledged something
+
+	Anchor Anchor `json:"anchor,omitzero"`
+}
+
+// Anchor is the newest checkpoint of a box's journal that the central has held against
+// its events.
+type Anchor struct {
+	Epoch uint64    `json:"epoch"`
+	Size  uint64    `json:"size"` // events that it is over
+	Root  Hash      `json:"root"`
+	Note  string    `json:"note"` // as it was signed
+	Tree  []byte    `json:"tree"` // see Tree
+	At    time.Time `json:"at"`   // when it came
+	// Fault is what was wrong with the last one that came, and did not take its place;
+	// empty: nothing.
+	Fault string `json:"fault,omitempty"`
 }
 
 func (b *Box) key() DeviceID { return b.ID }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -37,8 +38,9 @@ sets it, in whole hours; 0 sets no limit. Without one, whoever lost a grant pass
 for as long as a box is cut off.
 
   cypherface-central policy --stale-after 72h`, (*client).policy},
-	"devices": {"[revoke ID]", `Lists the boxes: what each has, how far it is behind, when it was last seen; or
-revokes one, from which nothing is taken any more.
+	"devices": {"[revoke ID]", `Lists the boxes: what each has, how far it is behind, when it was last seen, whether
+its journal is what its signed checkpoints say, and how it last was; or revokes
+one, from which nothing is taken any more.
 
   cypherface-central devices
   cypherface-central devices revoke 93b40b35-6e39-43e5-adee-0f8205ad5d2d`, (*client).listDevices},
@@ -278,6 +280,48 @@ type device struct {
 	Missing  uint64    `json:"missing,omitempty"`
 	Revision uint64    `json:"revision"`
 	Behind   uint64    `json:"behind"`
+
+	Checkpoint *checkpoint `json:"checkpoint,omitempty"`
+	Readings   []reading   `json:"readings,omitempty"`
+}
+
+type checkpoint struct {
+	Epoch  uint64    `json:"epoch"`
+	Events uint64    `json:"events"`
+	Note   string    `json:"note"`
+	Key    string    `json:"key"`
+	At     time.Time `json:"at"`
+	Fault  string    `json:"fault,omitempty"`
+}
+
+type reading struct {
+	Name  string    `json:"name"`
+	Value float64   `json:"value"`
+	At    time.Time `json:"at"`
+}
+
+// journal is how the journal of a device stands with its checkpoints.
+func (d *device) journal() string {
+	switch {
+	case d.Checkpoint == nil:
+		return "no checkpoint"
+	case d.Checkpoint.Fault != "":
+		return "ALARM: " + d.Checkpoint.Fault
+	}
+	return fmt.Sprintf("signed to %d", d.Checkpoint.Events)
+}
+
+// told is what a device last said of itself.
+func (d *device) told() string {
+	var words []string
+	for _, r := range d.Readings {
+		name, door, ofDoor := strings.Cut(r.Name, "/")
+		if ofDoor { // the end of an id tells doors apart
+			name += "/…" + door[max(0, len(door)-4):]
+		}
+		words = append(words, fmt.Sprintf("%s %.4g", name, r.Value))
+	}
+	return strings.Join(words, ", ")
 }
 
 func (c *client) listDevices(ctx context.Context, words []string) error {
@@ -300,13 +344,13 @@ func (c *client) listDevices(ctx context.Context, words []string) error {
 		return err
 	}
 	return c.print(list.Devices, func(w io.Writer) {
-		fmt.Fprintln(w, "DEVICE\tNAME\tSTATUS\tCONNECTED\tSEEN\tEVENTS\tBEHIND")
+		fmt.Fprintln(w, "DEVICE\tNAME\tSTATUS\tCONNECTED\tSEEN\tEVENTS\tBEHIND\tJOURNAL\tREADINGS")
 		for _, d := range list.Devices {
 			seen := "never"
 			if !d.SeenAt.IsZero() {
 				seen = d.SeenAt.Local().Format("2006-01-02 15:04:05")
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%v\t%s\t%d\t%d\n", d.DeviceID, d.Name, d.Status, d.Online, seen, d.Events, d.Behind)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%v\t%s\t%d\t%d\t%s\t%s\n", d.DeviceID, d.Name, d.Status, d.Online, seen, d.Events, d.Behind, d.journal(), d.told())
 		}
 	})
 }

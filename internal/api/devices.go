@@ -8,6 +8,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/cypherface/edge/internal/audit"
 	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/internal/join"
 	"github.com/cypherface/edge/internal/web"
@@ -30,6 +31,31 @@ type device struct {
 	Revision  uint64         `json:"revision"`            // of its site that it holds
 	Behind    uint64         `json:"behind"`              // revisions that it lacks
 	PublicKey []byte         `json:"publicKey,omitempty"` // Ed25519
+
+	Checkpoint *checkpointOf `json:"checkpoint,omitempty"` // of its journal; nil: none came yet
+	Readings   []Reading     `json:"readings,omitempty"`
+}
+
+// checkpointOf is the newest checkpoint of a box's journal that fits what the central
+// holds of it.
+type checkpointOf struct {
+	Epoch  uint64    `json:"epoch"`
+	Events uint64    `json:"events"`
+	Note   string    `json:"note"` // as it was signed
+	Key    string    `json:"key"`  // that the box's signature verifies with
+	At     time.Time `json:"at"`
+	Fault  string    `json:"fault,omitempty"` // of the last one that came: it does not fit
+}
+
+func toCheckpoint(env store.Environment, d *store.Device, a *store.Anchor) *checkpointOf {
+	if a.At.IsZero() {
+		return nil
+	}
+	key, err := audit.KeyOf(audit.Name(env, d.ID), d.PublicKey)
+	if err != nil {
+		key = "" // the fault says so
+	}
+	return &checkpointOf{a.Epoch, a.Size, a.Note, key, a.At.UTC(), a.Fault}
 }
 
 func (a *API) toDevice(tx *store.Tx, d *store.Device, online map[store.DeviceID]time.Time) (device, error) {
@@ -47,6 +73,7 @@ func (a *API) toDevice(tx *store.Tx, d *store.Device, online map[store.DeviceID]
 	if b.Epoch > 0 {
 		out.Epoch = b.Epoch
 	}
+	out.Checkpoint, out.Readings = toCheckpoint(a.info.Environment, d, &b.Anchor), a.Fleet.Readings(d.ID)
 	out.SeenAt, out.Events, out.Missing, out.Revision = b.Seen, b.Head, b.Missing, b.Applied
 	f, err := store.FeedStateOf(tx, d.Site)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {

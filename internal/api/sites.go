@@ -18,9 +18,19 @@ type Fleet interface {
 	Serve(w http.ResponseWriter, r *http.Request, device store.DeviceID) error
 	// Online returns since when each box is connected that is.
 	Online() map[store.DeviceID]time.Time
+	// Readings returns what a box last told of itself, by name; empty where it told
+	// nothing since the central started.
+	Readings(device store.DeviceID) []Reading
 	// Identity is what claim codes carry: the SHA-256 of the key in the certificate,
 	// and where boxes find it, host:port.
 	Identity() (fingerprint []byte, address string, err error)
+}
+
+// Reading is how something of a box was at some time, by the clock of the central.
+type Reading struct {
+	Name  string    `json:"name"`
+	Value float64   `json:"value"`
+	At    time.Time `json:"at"`
 }
 
 var errNoCentral = web.Fail(http.StatusNotFound, "this is a box, not a central: boxes join cypherface-central")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cypherface/edge/internal/join"
+	"github.com/cypherface/edge/internal/api"
 	"github.com/cypherface/edge/store"
 )
 
@@ -15,6 +16,7 @@ type fakeFleet struct{ online map[store.DeviceID]time.Time }
 
 func (f *fakeFleet) Serve(w http.ResponseWriter, r *http.Request, d store.DeviceID) error { return nil }
 func (f *fakeFleet) Online() map[store.DeviceID]time.Time                                 { return f.online }
+func (f *fakeFleet) Readings(store.DeviceID) []api.Reading                                { return nil }
 func (f *fakeFleet) Identity() ([]byte, string, error) {
 	return []byte(strings.Repeat("k", 32)), "127.0.0.1:9080", nil
 }

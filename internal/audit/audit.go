@@ -52,6 +52,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -88,6 +89,8 @@ type Log struct {
 	sealer store.Sealer
 	signer note.Signer
 	key    string // that signatures are verified with
+
+	newest atomic.Pointer[Signed]
 
 	mu    sync.Mutex // held by whoever changes files
 	notes *notes     // of the present epoch
@@ -127,7 +130,7 @@ func (l *Log) open(ctx context.Context) error {
 		return err
 	}
 	info := l.Store.Info()
-	if l.signer, l.key, err = newSigner("cypherface/"+string(info.Environment)+"/"+string(info.Device), seed); err != nil {
+	if l.signer, l.key, err = newSigner(Name(info.Environment, info.Device), seed); err != nil {
 		return err
 	}
 	if l.notes, err = openNotes(l.notesPath(info.Epoch)); err != nil {
@@ -216,7 +219,11 @@ func (l *Log) compareLast(ctx context.Context) error {
 		return nil
 	}
 	tree, err := l.tree(ctx)
-	if err != nil || was.Size < tree.Size() || was.Size == tree.Size() && was.Root == tree.Root() {
+	if err == nil && was.Size == tree.Size() && was.Root == tree.Root() {
+		l.newest.Store(&Signed{was, tree})
+		return nil
+	}
+	if err != nil || was.Size < tree.Size() {
 		return err
 	}
 	l.Log.Error("the store is not the one that the last checkpoint was signed over: an older copy was put back, or events were removed",

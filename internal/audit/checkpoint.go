@@ -31,6 +31,50 @@ type Checkpoint struct {
 	Note  string // the signed text
 }
 
+// Signed is a checkpoint with the tree that it is over.
+type Signed struct {
+	Checkpoint
+	Tree store.Tree
+}
+
+// Newest returns the last checkpoint of the present epoch; ok is false where the log
+// has grown since the last one when it was opened, until the next one is due.
+func (l *Log) Newest() (s Signed, ok bool) {
+	p := l.newest.Load()
+	if p == nil {
+		return s, false
+	}
+	return *p, true
+}
+
+// Name is what a box is called in checkpoints, and its keys are.
+func Name(env store.Environment, d store.DeviceID) string {
+	return "cypherface/" + string(env) + "/" + string(d)
+}
+
+// KeyOf is what ParseCheckpoint verifies signatures of another key with.
+func KeyOf(name string, public ed25519.PublicKey) (string, error) {
+	if len(public) != ed25519.PublicKeySize {
+		return "", fmt.Errorf("read key: %w: %d bytes", store.ErrInvalid, len(public))
+	}
+	return note.NewEd25519VerifierKey(name, public)
+}
+
+// CoSign adds a signature to a checkpoint, by the Ed25519 key of a seed under the
+// name of the box.
+func (c Checkpoint) CoSign(seed []byte) (signed string, err error) {
+	signer, _, err := newSigner(c.Box, seed)
+	if err != nil {
+		return "", err
+	}
+	var open *note.UnverifiedNoteError
+	if _, err = note.Open([]byte(c.Note), note.VerifierList()); !errors.As(err, &open) {
+		return "", fmt.Errorf("sign checkpoint: %w", err)
+	}
+	b, err := note.Sign(open.Note, signer)
+	return string(b), err
+}
+
 // newSigner makes the Ed25519 key of a seed in the forms of package note.
 func newSigner(name string, seed []byte) (note.Signer, string, error) {
 	if len(seed) != ed25519.SeedSize {
@@ -103,6 +147,7 @@ func (l *Log) checkpoint(ctx context.Context) (Checkpoint, error) {
 		return Checkpoint{}, fmt.Errorf("sign checkpoint: %w", err)
 	}
 	if c, err := ParseCheckpoint(l.notes.last, l.key); err == nil && c.Size == tree.Size() && c.Root == tree.Root() {
+		l.newest.Store(&Signed{c, tree})
 		return c, nil
 	}
 	epoch := l.Store.Info().Epoch
@@ -113,7 +158,9 @@ func (l *Log) checkpoint(ctx context.Context) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("sign checkpoint: %w", err)
 	}
-	return Checkpoint{l.signer.Name(), epoch, tree.Size(), tree.Root(), string(signed)}, nil
+	c := Checkpoint{l.signer.Name(), epoch, tree.Size(), tree.Root(), string(signed)}
+	l.newest.Store(&Signed{c, tree})
+	return c, nil
 }
 
 // checkpointDue signs one when it is time.

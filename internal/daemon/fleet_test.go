@@ -442,6 +442,9 @@ func (f *fleetRun) holds(tx, box *store.Tx) (n int, err error) {
 	if held.Missing != 0 {
 		f.Errorf("%d events of a box are missing", held.Missing)
 	}
+	if held.Anchor.Fault != "" {
+		f.Errorf("the checkpoints of a box do not fit its journal: %s", held.Anchor.Fault)
+	}
 	for e, err := range store.Envelopes(box, l.Since(info.Epoch)+1, held.Head) {
 		if err != nil {
 			return n, err

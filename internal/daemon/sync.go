@@ -22,7 +22,7 @@ import (
 // central, of a central with its boxes.
 func (e *environment) meet() error {
 	if !e.program.central {
-		e.link = &link{Box: host.NewBox(host.BoxConfig{Store: e.store, Log: e.log, TimeSure: e.clock.Sure}), store: e.store}
+		e.link = &link{Box: host.NewBox(host.BoxConfig{Store: e.store, Log: e.log, TimeSure: e.clock.Sure, Checkpoint: e.audit.Newest, Measure: e.measure}), store: e.store}
 		return nil
 	}
 	e.fleet = &fleet{environment: e}
@@ -135,6 +135,14 @@ type fleet struct {
 }
 
 var _ api.Fleet = (*fleet)(nil)
+
+// Readings is what a box last told of itself.
+func (f *fleet) Readings(d store.DeviceID) (all []api.Reading) {
+	for _, r := range f.Central.Readings(d) {
+		all = append(all, api.Reading(r))
+	}
+	return all
+}
 
 // Identity is what claim codes carry.
 func (f *fleet) Identity() (fingerprint []byte, address string, err error) {

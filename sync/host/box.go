@@ -39,6 +39,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/cypherface/edge/internal/audit"
 	"github.com/cypherface/edge/internal/join"
 	"github.com/cypherface/edge/store"
 	"github.com/cypherface/edge/sync/uplink"
@@ -60,6 +61,11 @@ type BoxConfig struct {
 	Uplink uplink.Config // Random may be nil; StaleAfter is the merchant's policy
 	// TimeSure says whether the wall clock tells how long the box was off; nil: it does.
 	TimeSure func() bool
+	// Checkpoint returns the newest checkpoint of the store's journal, if there is one,
+	// and Measure how the box is: what of it the central should hear. Both must be quick;
+	// nil: nothing.
+	Checkpoint func() (audit.Signed, bool)
+	Measure    func() []uplink.Measured
 }
 
 // A Box keeps a box in touch with its central. It is safe for concurrent use.
@@ -212,16 +218,18 @@ var errNow = errors.New("asked to connect at once")
 // up is one machine with what it is connected to.
 type up struct {
 	*Box
-	link  store.Link
-	boot  wire.Boot
-	first time.Duration
-	in    chan input
-	grew  chan struct{}
-	ruled chan struct{} // the merchant's policy may have changed
-	kept  time.Time     // when the age was, last
-	head  atomic.Uint64 // last event of the journal
-	conn  *conn         // of the goroutine that steps
-	work  sync.WaitGroup
+	link     store.Link
+	boot     wire.Boot
+	first    time.Duration
+	in       chan input
+	grew     chan struct{}
+	ruled    chan struct{} // the merchant's policy may have changed
+	kept     time.Time     // when the age was, last
+	measured time.Time
+	anchored string        // checkpoint that was handed to the machine last
+	head     atomic.Uint64 // last event of the journal
+	conn     *conn         // of the goroutine that steps
+	work     sync.WaitGroup
 }
 
 // input is one for the machine, with the connection that it is about, if that is new.
@@ -236,6 +244,7 @@ func (u *up) run(ctx context.Context) error {
 	// What is under way in the store ends before the next machine asks where it stands.
 	defer u.work.Wait()
 	defer cancel()
+	defer u.Store.Watch(u.committed)()
 	var state uplink.State
 	err := u.Store.View(ctx, func(tx *store.Tx) (err error) { state, err = uplink.StateOf(tx); return err })
 	if err != nil {
@@ -251,7 +260,11 @@ func (u *up) run(ctx context.Context) error {
 		config.First = u.first
 	}
 	m := uplink.New(boottime(), config, state)
-	defer u.Store.Watch(u.committed)()
+	step := func(in uplink.Input) {
+		for _, out := range m.Step(boottime(), in) {
+			u.do(ctx, out)
+		}
+	}
 	defer func() { u.keepAge(context.WithoutCancel(ctx), m.Status(boottime())) }()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -282,9 +295,8 @@ func (u *up) run(ctx context.Context) error {
 		if in.conn != nil {
 			u.conn = in.conn
 		}
-		for _, out := range m.Step(boottime(), in.Input) {
-			u.do(ctx, out)
-		}
+		step(in.Input)
+		u.tell(step, m.Status(boottime()).Acked)
 		status := m.Status(boottime())
 		u.mu.Lock()
 		u.status, u.told = status, time.Now()
@@ -292,7 +304,7 @@ func (u *up) run(ctx context.Context) error {
 		if u.ageDue(&status) {
 			u.keepAge(ctx, status)
 		}
-		timer.Reset(min(max(0, m.Wake()-boottime()), keepAgeEvery))
+		timer.Reset(min(max(0, m.Wake()-boottime()), measureEvery))
 	}
 }
 

@@ -33,10 +33,11 @@ type Central struct {
 	in   chan centralInput
 	work sync.WaitGroup // store calls under way
 
-	mu     sync.Mutex // protects the fields below
-	last   hub.Conn
-	online map[store.DeviceID]visit
-	life   context.Context // nil before Run and after it
+	mu       sync.Mutex // protects the fields below
+	last     hub.Conn
+	online   map[store.DeviceID]visit
+	readings map[store.DeviceID][]Reading // by name
+	life     context.Context              // nil before Run and after it
 }
 
 // visit is the newest connection of a box.
@@ -60,7 +61,7 @@ func NewCentral(c CentralConfig) *Central {
 	if c.Patience == 0 {
 		c.Patience = writeLimit
 	}
-	return &Central{CentralConfig: c, in: make(chan centralInput, queueLen), online: map[store.DeviceID]visit{}}
+	return &Central{CentralConfig: c, in: make(chan centralInput, queueLen), online: map[store.DeviceID]visit{}, readings: map[store.DeviceID][]Reading{}}
 }
 
 // Online returns since when each box is connected that is.
@@ -260,9 +261,7 @@ func (s *serving) do(ctx context.Context, out hub.Output) {
 			_ = c.send(nil) // the same
 		}
 	case hub.Watch:
-		for _, r := range out.Telemetry.Readings {
-			s.Log.Debug("reading of a box", "device", out.Device, "name", r.Name, "value", r.Value)
-		}
+		s.watch(store.DeviceID(out.Device), out.Telemetry)
 	default:
 		s.work.Add(1)
 		go func() {
@@ -307,6 +306,8 @@ func (s *serving) carryOut(ctx context.Context, out hub.Output) hub.Input {
 		err := s.Store.Update(ctx, causeOf(r.Device), func(tx *store.Tx) error { return hub.ConfirmOf(tx, r) })
 		s.complain(ctx, r.Device, err)
 		return hub.Confirmed{Conn: r.Conn, Err: err}
+	case hub.Keep:
+		s.complain(ctx, r.Device, s.keep(ctx, r))
 	case hub.Flag:
 		s.Log.Error("a box is there twice, or came back as an older copy; it is not served", "device", r.Device, "why", r.Reason,
 			"hint", "cypherface devices show "+r.Device)

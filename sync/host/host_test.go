@@ -3,6 +3,7 @@ package host_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,7 +21,9 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/mod/sumdb/note"
 
+	"github.com/cypherface/edge/internal/audit"
 	"github.com/cypherface/edge/store"
 	"github.com/cypherface/edge/store/bolt"
 	"github.com/cypherface/edge/sync/host"
@@ -165,6 +169,16 @@ func (x *central) register(id store.DeviceID) {
 	})
 }
 
+// rekey gives a device another key.
+func (x *central) rekey(id store.DeviceID, public ed25519.PublicKey) {
+	x.Helper()
+	update(x.T, x.store, func(tx *store.Tx) error {
+		d, err := store.Get[store.Device](tx, id)
+		d.PublicKey = public
+		return errors.Join(err, store.Put(tx, &d))
+	})
+}
+
 func (x *central) held(id store.DeviceID) (b store.Box) {
 	x.Helper()
 	view(x.T, x.store, func(tx *store.Tx) (err error) { b, err = store.Held(tx, id); return err })
@@ -187,7 +201,9 @@ type box struct {
 	store    *bolt.Store
 	merchant store.MerchantID
 	id       store.DeviceID
-	stop     func() // ends it
+	stop     func()                       // ends it
+	note     atomic.Pointer[audit.Signed] // its newest checkpoint
+	public   ed25519.PublicKey
 }
 
 // eager has a box try again soon.
@@ -197,14 +213,17 @@ func newBox(x *central) *box {
 	x.Helper()
 	b := &box{T: x.T, store: open(x.T, "box"), merchant: store.NewID[store.MerchantID](time.Now())}
 	b.id = b.store.Info().Device
+	public, private, _ := ed25519.GenerateKey(nil)
+	b.public = public
 	x.register(b.id)
+	x.rekey(b.id, public)
 	sum := sha256.Sum256(x.server.Certificate().RawSubjectPublicKeyInfo)
 	update(x.T, b.store, func(tx *store.Tx) error {
 		return errors.Join(
 			store.Put(tx, &store.Merchant{ID: b.merchant, Status: store.Active}),
 			store.Join(tx, store.Link{
 				Merchant: b.merchant, Site: x.site.ID, Central: x.store.Info().Device, Address: x.server.Listener.Addr().String(),
-				Fingerprint: sum[:], Bearer: string(b.id),
+				Fingerprint: sum[:], Bearer: string(b.id), Seed: private.Seed(),
 			}))
 	})
 	b.run()
@@ -214,7 +233,9 @@ func newBox(x *central) *box {
 // run starts the box, until the test ends or stop is called.
 func (b *box) run() {
 	b.Helper()
-	b.Box = host.NewBox(host.BoxConfig{Store: b.store, Uplink: eager})
+	b.Box = host.NewBox(host.BoxConfig{Store: b.store, Uplink: eager, Checkpoint: b.checkpoint, Measure: func() []uplink.Measured {
+		return []uplink.Measured{{Name: "temperature", Value: 41.5}, {Name: "frame_rate", Value: 25}}
+	}})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -534,6 +555,140 @@ func (b *box) stale() (stale bool) {
 	b.Helper()
 	view(b.T, b.store, func(tx *store.Tx) (err error) { stale, err = store.Stale(tx); return err })
 	return stale
+}
+
+func (b *box) checkpoint() (s audit.Signed, ok bool) {
+	if p := b.note.Load(); p != nil {
+		return *p, true
+	}
+	return s, false
+}
+
+// sign has the box sign a tree over its journal, as its audit log would, and waits
+// for what the central makes of it.
+func (x *central) sign(b *box, t store.Tree, epoch uint64, what string, want func(a store.Anchor) bool) {
+	x.Helper()
+	name := audit.Name(store.Sandbox, b.id)
+	key, _, err := note.GenerateKey(nil, name)
+	if err != nil {
+		x.Fatal(err)
+	}
+	signer, err := note.NewSigner(key)
+	if err != nil {
+		x.Fatal(err)
+	}
+	signed, err := note.Sign(&note.Note{Text: fmt.Sprintf("%s/%d\n%d\n%s\n", name, epoch, t.Size(), t.Root())}, signer)
+	if err != nil {
+		x.Fatal(err)
+	}
+	b.note.Store(&audit.Signed{Checkpoint: audit.Checkpoint{Box: name, Epoch: epoch, Size: t.Size(), Root: t.Root(), Note: string(signed)}, Tree: t})
+	b.decide(1) // which has it look, once the central has it
+	await(x.T, what, func() bool { return want(x.held(b.id).Anchor) })
+}
+
+func (b *box) tree() (t store.Tree) {
+	b.Helper()
+	view(b.T, b.store, func(tx *store.Tx) (err error) { t, err = store.JournalTree(tx); return err })
+	return t
+}
+
+// The central holds checkpoints against the events that it has, keeps those that go on
+// from the one before, and says of others what is wrong with them.
+func TestCheckpoints(t *testing.T) {
+	x := newCentral(t, host.CentralConfig{})
+	b := newBox(x)
+	b.decide(20)
+	await(t, "the box has everything", b.settled)
+	good := func(size uint64) func(store.Anchor) bool {
+		return func(a store.Anchor) bool { return a.Size == size && a.Fault == "" && a.Epoch == 1 && !a.At.IsZero() }
+	}
+	bad := func(size uint64, fault string) func(store.Anchor) bool {
+		return func(a store.Anchor) bool { return a.Size == size && a.Fault == fault }
+	}
+	first := b.tree()
+	x.sign(b, first, 1, "the first is kept", good(first.Size()))
+	b.decide(100)
+	second := b.tree()
+	x.sign(b, second, 1, "the second goes on from the first", good(second.Size()))
+	key, err := audit.KeyOf(audit.Name(store.Sandbox, b.id), b.public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := x.held(b.id).Anchor
+	if c, err := audit.ParseCheckpoint(a.Note, key); err != nil || c.Size != second.Size() || c.Root != second.Root() {
+		t.Errorf("kept is %+v, %v", c, err)
+	}
+
+	x.sign(b, first, 1, "a shorter journal is noticed", bad(second.Size(), "shorter"))
+	var other store.Tree
+	for i := range b.tree().Size() {
+		other.Append(store.LeafHash(fmt.Append(nil, "event ", i)))
+	}
+	x.sign(b, other, 1, "another history is noticed", bad(second.Size(), "rewritten"))
+	third := b.tree()
+	x.sign(b, third, 1, "a good one ends the alarm", good(third.Size()))
+	stranger, _, _ := ed25519.GenerateKey(nil)
+	x.rekey(b.id, stranger)
+	await(t, "the box is back", b.settled)
+	x.sign(b, b.tree(), 1, "another's signature is noticed", bad(third.Size(), "signature"))
+
+	var faults []string
+	view(t, x.store, func(tx *store.Tx) error {
+		events, err := store.Events(tx, 0, 1000)
+		for _, e := range events {
+			if e.Action == "checkpoint" && e.Outcome == store.OutcomeFailed && e.Actor.ID == string(b.id) {
+				faults = append(faults, e.Reasons...)
+			}
+		}
+		return err
+	})
+	if want := []string{"shorter", "rewritten", "signature"}; !slices.Equal(faults, want) {
+		t.Errorf("the journal says %v, want %v", faults, want)
+	}
+}
+
+// A box whose journal is the central's from its first event on is held to all of it.
+func TestFirstCheckpoint(t *testing.T) {
+	x := newCentral(t, host.CentralConfig{})
+	b := newBox(x)
+	await(t, "the box has everything", b.settled)
+	update(t, b.store, func(tx *store.Tx) error { // as in a later epoch, all of which went up
+		l, err := store.Get[store.Link](tx, store.TheLink)
+		l.JoinedAt = 0
+		return errors.Join(err, store.Put(tx, &l))
+	})
+	b.stop()
+	update(t, x.store, func(tx *store.Tx) error { return store.Delete[store.Box](tx, b.id) })
+	b.run()
+	await(t, "the box has everything again", b.settled)
+	await(t, "all of its journal is there", func() bool {
+		found := false
+		view(t, x.store, func(tx *store.Tx) error {
+			_, err := store.ForeignEvent(tx, store.NewForeignID(b.id, 1, 1))
+			found = err == nil
+			return nil
+		})
+		return found
+	})
+	var other store.Tree
+	for i := range b.tree().Size() {
+		other.Append(store.LeafHash(fmt.Append(nil, "event ", i)))
+	}
+	x.sign(b, other, 1, "another history is noticed at once", func(a store.Anchor) bool { return a.Fault == "rewritten" && a.Size == 0 })
+}
+
+// What a box tells of itself is there to be shown.
+func TestReadings(t *testing.T) {
+	x := newCentral(t, host.CentralConfig{})
+	b := newBox(x)
+	await(t, "the readings came", func() bool { return len(x.Readings(b.id)) == 2 })
+	all := x.Readings(b.id)
+	if all[0].Name != "frame_rate" || all[0].Value != 25 || all[1].Name != "temperature" || all[1].Value != 41.5 || all[1].At.IsZero() {
+		t.Errorf("readings are %+v", all)
+	}
+	if got := x.Readings(store.NewUUID[store.DeviceID]()); len(got) != 0 {
+		t.Errorf("of another box there is %+v", got)
+	}
 }
 
 // client speaks the protocol by hand.

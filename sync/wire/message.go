@@ -328,6 +328,7 @@ type Reading struct {
 	Age   uint64
 }
 
-// Checkpoint is a signed note over the box's journal (golang.org/x/mod/sumdb/note),
-// so that the box can rewrite nothing before it unnoticed.
+// Checkpoint is a signed note over the box's journal (golang.org/x/mod/sumdb/note)
+// with the tree that it is over, so that the box can rewrite nothing before it
+// unnoticed. Its form is the hosts' affair.
 type Checkpoint struct{ Note []byte }
