@@ -22,6 +22,7 @@ const (
 	SettledSame      ReviewOutcome = "same_person"      // and were merged
 	SettledUpdated   ReviewOutcome = "updated"          // the template took the proposed crop
 	SettledDismissed ReviewOutcome = "dismissed"        // nothing was done
+	SettledAdopted   ReviewOutcome = "adopted"          // who was held went up to the central
 )
 
 // ReviewCause is why a template is taken for aged.
@@ -44,8 +45,10 @@ type Review struct {
 	Epoch    uint64      `json:"epoch,omitempty"` // with Event
 	Event    uint64      `json:"event,omitempty"` // number of the decision that is said to be wrong
 	Cause    ReviewCause `json:"cause,omitempty"` // of ageing
-	Settled  time.Time   `json:"settled,omitzero"`
-	By       Actor       `json:"by,omitzero"` // who settled it
+	// Was is what somebody who is held was before.
+	Was     PersonStatus `json:"was,omitempty"`
+	Settled time.Time    `json:"settled,omitzero"`
+	By      Actor        `json:"by,omitzero"` // who settled it
 
 	Outcome ReviewOutcome `json:"outcome,omitempty"` // where it is settled
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -233,6 +234,166 @@ func TestCentral(t *testing.T) {
 		t.Errorf("it comes back: %v", err)
 	}
 	await(t, "it is back", func() bool { s := h.Status(); return s.Link.Synced && !s.Link.Revoked })
+}
+
+// person puts somebody on a box, enrolled, with a grant for a door of it.
+func person(t *testing.T, b *join.Box, name string) (p store.PersonID) {
+	t.Helper()
+	err := b.Store.Update(t.Context(), benchCause, func(tx *store.Tx) error {
+		now := tx.Time()
+		p = store.NewID[store.PersonID](now)
+		d := store.Door{ID: store.NewID[store.DoorID](now), Merchant: b.Merchant, Name: name}
+		return errors.Join(
+			store.Put(tx, &store.Person{ID: p, Merchant: b.Merchant, Firstname: name, Email: name + "@example.org", Status: store.PersonEnrolled, EnrolledAt: now}),
+			store.Put(tx, &store.Template{ID: store.NewTemplateID(p, "test"), Merchant: b.Merchant, Person: p, Space: "test", Crops: 1, Vector: make([]float32, 128)}),
+			store.Put(tx, &d), store.Put(tx, &store.Grant{ID: store.NewID[store.GrantID](now), Merchant: b.Merchant, Person: p, Door: d.ID}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// onBox returns how somebody is on a box, "" where he is not.
+func onBox(t *testing.T, b *join.Box, id store.PersonID) (s store.PersonStatus) {
+	t.Helper()
+	err := b.Store.View(t.Context(), func(tx *store.Tx) error {
+		p, err := store.Get[store.Person](tx, id)
+		if s = p.Status; errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrErased) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// atCentral returns how somebody is at the central, "" where he is not.
+func (c *running) atCentral(id store.PersonID) string {
+	c.Helper()
+	var list struct {
+		Users []struct{ UserID, Status string } `json:"users"`
+	}
+	socket := filepath.Join(c.dir, "control.sock")
+	k := &client{env: "sandbox", http: http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}}
+	if err := k.call(c.Context(), "GET", "/users/", nil, &list); err != nil {
+		c.Fatal(err)
+	}
+	for _, u := range list.Users {
+		if u.UserID == string(id) {
+			return u.Status
+		}
+	}
+	return ""
+}
+
+// What becomes of people who are on a box that joins, and of all when it leaves.
+func TestPeopleOfABox(t *testing.T) {
+	c := startCentral(t)
+	claim := func() string {
+		var made struct{ Code string }
+		c.must(&made, "claim", "--site", "north")
+		return made.Code
+	}
+	b := newBox(t)
+	ada := person(t, b, "ada")
+	if _, err := b.Join(t.Context(), claim(), join.Ask); !errors.Is(err, join.ErrPeople) {
+		t.Fatalf("nobody said what becomes of people: %v", err)
+	}
+	if _, err := b.AdoptHeld(t.Context(), nil); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a box without a central adopts: %v", err)
+	}
+
+	// Held, and adopted later.
+	bea := person(t, b, "bea")
+	if _, err := b.Join(t.Context(), claim(), join.Hold); err != nil {
+		t.Fatal(err)
+	}
+	h := runBox(t, b)
+	await(t, "the box has everything", func() bool { return h.Status().Link.Synced })
+	for _, id := range []store.PersonID{ada, bea} {
+		if onBox(t, b, id) != store.PersonSuspended || c.atCentral(id) != "" {
+			t.Errorf("held: %q on the box, %q at the central", onBox(t, b, id), c.atCentral(id))
+		}
+	}
+	if n, err := b.AdoptHeld(t.Context(), []store.PersonID{ada, "0123456789abcdef01234567"}); !errors.Is(err, join.ErrNotHeld) || n != 0 {
+		t.Errorf("somebody who is not held: %d, %v", n, err)
+	}
+	if n, err := b.AdoptHeld(t.Context(), []store.PersonID{ada}); err != nil || n != 1 {
+		t.Errorf("adopted %d, %v", n, err)
+	}
+	await(t, "ada is at the central", func() bool { return c.atCentral(ada) == "enrolled" })
+	if onBox(t, b, ada) != store.PersonEnrolled || c.atCentral(bea) != "" {
+		t.Errorf("ada is %q on the box, bea %q at the central", onBox(t, b, ada), c.atCentral(bea))
+	}
+	// Who took his consent back meanwhile stays as he is.
+	update(t, b, func(tx *store.Tx) error {
+		return store.Put(tx, &store.Consent{ID: store.NewID[store.ConsentID](tx.Time()), Merchant: b.Merchant, Person: bea, Withdrawn: tx.Time()})
+	})
+	if n, err := b.AdoptHeld(t.Context(), nil); err != nil || n != 1 {
+		t.Errorf("adopted the rest: %d, %v", n, err)
+	}
+	await(t, "bea is at the central", func() bool { return c.atCentral(bea) == "suspended" })
+	if n, err := b.AdoptHeld(t.Context(), nil); err != nil || n != 0 {
+		t.Errorf("adopted again: %d, %v", n, err)
+	}
+
+	// A second box has all, and leaving keeps all.
+	second := newBox(t)
+	cora := person(t, second, "cora")
+	if _, err := second.Join(t.Context(), claim(), join.Adopt); err != nil {
+		t.Fatal(err)
+	}
+	h2 := runBox(t, second)
+	await(t, "all are everywhere", func() bool {
+		return h2.Status().Link.Synced && onBox(t, second, ada) != "" && onBox(t, b, cora) != "" && c.atCentral(cora) == "enrolled"
+	})
+	if told, err := second.Leave(t.Context()); err != nil || !told {
+		t.Errorf("leaving: %v, %v", told, err)
+	}
+	await(t, "it stands alone", func() bool { return !h2.Status().Joined && h2.May() })
+	for _, id := range []store.PersonID{ada, bea, cora} {
+		if onBox(t, second, id) == "" {
+			t.Error("who was on the box went with the central")
+		}
+	}
+	if list := c.devices(); len(list) != 2 || list[0].Status == list[1].Status {
+		t.Errorf("after one left: %+v", list)
+	}
+	if _, err := second.Leave(t.Context()); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("leaving twice: %v", err)
+	}
+
+	// A third erases who is on it. The second, which comes back, has nobody of its own
+	// but those from the central, and adopting them again changes nobody.
+	third := newBox(t)
+	dora := person(t, third, "dora")
+	if _, err := third.Join(t.Context(), claim(), join.Erase); err != nil {
+		t.Fatal(err)
+	}
+	h3 := runBox(t, third)
+	await(t, "the third has the others", func() bool { return h3.Status().Link.Synced && onBox(t, third, cora) != "" })
+	if onBox(t, third, dora) != "" || c.atCentral(dora) != "" {
+		t.Error("who was to be erased is there")
+	}
+	if _, err := second.Join(t.Context(), claim(), join.Adopt); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the second is back", func() bool {
+		s := h2.Status().Link
+		return s.Synced && s.Acked == s.Head && onBox(t, second, ada) == store.PersonEnrolled && onBox(t, second, cora) == store.PersonEnrolled
+	})
+}
+
+func update(t *testing.T, b *join.Box, fn func(tx *store.Tx) error) {
+	t.Helper()
+	if err := b.Store.Update(t.Context(), benchCause, fn); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Codes that are not good are refused alike, and who tries many is told to wait.

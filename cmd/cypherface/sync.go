@@ -39,13 +39,15 @@ func leaveCommand() command {
 
 func syncCommand() command {
 	return command{
-		name: "sync", args: "status|now|rotate [flags]",
+		name: "sync", args: "status|now|adopt [USERID…]|rotate [flags]",
 		summary: "how the box stands with its central",
 		help: `status says what is where, how old, and why. now has a box that waits for its next
-try connect at once. rotate changes the box's credential for the central.
+try connect at once. adopt has people who were held when the box joined go up to the
+central, all of them or those that are named. rotate changes the box's credential for the central.
 
   cypherface sync status --json
   cypherface sync now
+  cypherface sync adopt
 `,
 		run: runSync,
 	}
@@ -150,7 +152,7 @@ func runSync(ctx context.Context, t *terminal, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(words) != 1 {
+	if len(words) == 0 || len(words) > 1 && words[0] != "adopt" {
 		fs.Usage()
 		return errUsage
 	}
@@ -167,6 +169,8 @@ func runSync(ctx context.Context, t *terminal, args []string) error {
 		return c.syncStatus(ctx, t, *asJSON)
 	case "now":
 		err = c.call(ctx, "POST", "/sync/now/", nil, &done)
+	case "adopt":
+		return c.syncAdopt(ctx, t, *asJSON, words[1:])
 	case "rotate":
 		err = c.call(ctx, "POST", "/control/join/rotate", nil, &done)
 	default:
@@ -176,6 +180,20 @@ func runSync(ctx context.Context, t *terminal, args []string) error {
 	if err == nil && *asJSON {
 		return printJSON(t.out, done)
 	}
+	return err
+}
+
+func (c *client) syncAdopt(ctx context.Context, t *terminal, asJSON bool, ids []string) error {
+	var done struct {
+		Adopted int `json:"adopted"`
+	}
+	if err := c.call(ctx, "POST", "/sync/adopt/", map[string][]string{"userIds": ids}, &done); err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(t.out, done)
+	}
+	_, err := fmt.Fprintf(t.out, "%d people go up to the central\n", done.Adopted)
 	return err
 }
 

@@ -503,7 +503,7 @@ export interface Review {
   createdAt: string;
   settledAt?: string;
   settledBy?: Actor;
-  outcome?: "different_people" | "same_person" | "updated" | "dismissed";
+  outcome?: "different_people" | "same_person" | "updated" | "dismissed" | "adopted";
   users?: User[];
 }
 

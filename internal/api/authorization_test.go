@@ -182,7 +182,7 @@ func TestEveryOperationOnAnotherMerchantsObjects(t *testing.T) {
 	m, _ := b.newMerchant("Other")
 	apiKey, key := b.auth.NewKey(m, "owner", store.RoleOwner)
 	b.update(func(tx *store.Tx) error { return store.Put(tx, &key) })
-	own := []string{"/register", "/user/register", "/users", "/verifications", "/identify", "/events", "/camera/stream", "/camera/snapshot", "/accounts/invitations", "/merchant/invite", "/sync/status", "/sync/now",
+	own := []string{"/register", "/user/register", "/users", "/verifications", "/identify", "/events", "/camera/stream", "/camera/snapshot", "/accounts/invitations", "/merchant/invite", "/sync/status", "/sync/now", "/sync/adopt",
 		"/consent-texts", "/consent-texts/current", "/merchant/policy", "/merchant/retention", "/merchant/retention/preview", "/reviews", "/reviews/statistics", "/bulk", "/bulk/enrol", "/exchange/key", "/exchange/export", "/exchange/import"} // about the caller's own
 	takes := protected(t, b)
 	for op := range takes {

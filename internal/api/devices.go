@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -273,6 +274,7 @@ type Link interface {
 	Sync() SyncState
 	Now()
 	Join(ctx context.Context, by store.Cause, m store.MerchantID, code, name string, people join.People) error
+	Adopt(ctx context.Context, by store.Cause, m store.MerchantID, ids []store.PersonID) (adopted int, err error)
 	Leave(ctx context.Context, by store.Cause) (told bool, err error)
 	Rotate(ctx context.Context, by store.Cause) error
 }
@@ -334,6 +336,49 @@ func (a *API) syncNow(c *call) error {
 		Success bool `json:"success"`
 	}{true})
 }
+
+// adoptHeld is POST /sync/adopt/: people who were held when the box joined go up to
+// its central, all of them or those that are named.
+func (a *API) adoptHeld(c *call) error {
+	if a.Config.Link == nil {
+		return errNoLink
+	}
+	var in struct {
+		UserIDs []string `json:"userIds"`
+	}
+	if err := web.DecodeOptional(c.r, &in, 0); err != nil {
+		return err
+	}
+	if len(in.UserIDs) > maxAdopt {
+		return web.Fail(http.StatusBadRequest, "a field is not well formed").Field("userIds", fmt.Sprintf("must not be more than %d; without any, all are adopted", maxAdopt))
+	}
+	ids := make([]store.PersonID, len(in.UserIDs))
+	for i, word := range in.UserIDs {
+		id, err := store.ParseID[store.PersonID](word)
+		if err != nil {
+			return badID("userIds")
+		}
+		ids[i] = id
+	}
+	ctx, cancel := c.unlimited()
+	defer cancel()
+	n, err := a.Config.Link.Adopt(ctx, c.cause(), c.Merchant, ids)
+	switch {
+	case errors.Is(err, join.ErrNotHeld):
+		return web.Fail(http.StatusConflict, "one of these people is not held: nobody was adopted")
+	case errors.Is(err, store.ErrNotFound):
+		return web.Fail(http.StatusConflict, "this box has joined no central")
+	case err != nil:
+		return err
+	}
+	return c.reply(http.StatusOK, struct {
+		Success bool `json:"success"`
+		Adopted int  `json:"adopted"`
+	}{true, n})
+}
+
+// maxAdopt is how many people one call names at most.
+const maxAdopt = 1000
 
 // linkOperations are those of the control socket of a box.
 func linkOperations() []operation {

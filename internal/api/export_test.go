@@ -93,7 +93,7 @@ func TestTheExportHasEveryField(t *testing.T) {
 	without := map[string]string{
 		"merchant": "it is the caller", "person": "it is he", "rev": "counts changes", "updated": "when the record was last put",
 		"password": "a hash", "processed": "how far an upload is", "used": "how far a session is", "by": "who settled a review, or the credential of a session", "frameSource": "which camera a session is bound to", "frameBytes": "how large a session's frames are together", "persons": "who else it is about",
-		"hash": "what opens, hashed", "failures": "of an attacker", "locks": "of an attacker", "epoch": "of a decision", "event": "of a decision", "cause": "of a proposal", "outcome": "of a review", "review": "of a proposal",
+		"hash": "what opens, hashed", "failures": "of an attacker", "locks": "of an attacker", "epoch": "of a decision", "event": "of a decision", "cause": "of a proposal", "outcome": "of a review", "review": "of a proposal", "was": "how somebody who is held was before",
 	}
 	named := map[string]string{ // where the export has another name for it
 		"id": "userId imageKey sessionId consentId credentialId space", "lastUsed": "lastUsedAt", "locked": "lockedUntil", "created": "createdAt recordedAt mergedAt", "expires": "expiresAt", "name": "imageName", "purpose": "type", "image": "imageKey", "text": "textId",

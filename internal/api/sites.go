@@ -55,6 +55,7 @@ func siteOperations() []operation {
 		{"GET", "/sync", auth.Sync, (*API).serveBox},
 		{"GET", "/sync/status", auth.Verifications, (*API).syncStatus},
 		{"POST", "/sync/now", auth.Sites, (*API).syncNow},
+		{"POST", "/sync/adopt", auth.Sites, (*API).adoptHeld},
 	}
 }
 

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cypherface/edge/internal/join"
 	"github.com/cypherface/edge/internal/api"
+	"github.com/cypherface/edge/internal/join"
 	"github.com/cypherface/edge/store"
 )
 

@@ -118,6 +118,11 @@ func (l *link) Join(ctx context.Context, by store.Cause, m store.MerchantID, cod
 	return l.Refresh(ctx)
 }
 
+// Adopt adopts people who were held when the box joined.
+func (l *link) Adopt(ctx context.Context, by store.Cause, m store.MerchantID, ids []store.PersonID) (int, error) {
+	return l.box(by, m, "").AdoptHeld(ctx, ids)
+}
+
 // Leave leaves it.
 func (l *link) Leave(ctx context.Context, by store.Cause) (told bool, err error) {
 	return l.box(by, "", "").Leave(ctx)

@@ -152,11 +152,12 @@ func settle(tx *store.Tx, m store.MerchantID, id store.PersonID, people People) 
 	if err != nil || p.Status == store.PersonSuspended {
 		return err
 	}
+	was := p.Status
 	p.Status = store.PersonSuspended
 	if err := store.Put(tx, &p); err != nil {
 		return err
 	}
-	return store.Put(tx, &store.Review{ID: store.NewID[store.ReviewID](tx.Time()), Merchant: m, Reason: store.ReviewHeld, Persons: []store.PersonID{id}})
+	return store.Put(tx, &store.Review{ID: store.NewID[store.ReviewID](tx.Time()), Merchant: m, Reason: store.ReviewHeld, Persons: []store.PersonID{id}, Was: was})
 }
 
 // adoptDoors has the doors of the box go up, before the grants that are for them.
