@@ -62,10 +62,13 @@ type environment struct {
 	closers   []func() error // of its parts, in the order of their opening
 }
 
-// How many connections an environment has at a time, and from one address.
+// How many connections an environment has at a time, and from one address. The boxes
+// of a central keep theirs, and those of a site come from one address.
 const (
-	maxConns     = 1024
-	maxConnsEach = 128
+	maxConns        = 1024
+	maxConnsEach    = 128
+	centralConns    = 20_000
+	centralConnEach = 5_000
 )
 
 // present reports whether an environment was ever made. The sandbox always is.
@@ -104,7 +107,11 @@ func (b *box) openEnvironment(ctx context.Context, env store.Environment) (_ *en
 		return nil, err
 	}
 	e.closers = append(e.closers, func() error { e.listener.Close(); return nil }) // its server may have done so
-	e.listener = web.Crowded(e.listener, maxConns, maxConnsEach)
+	if b.program.central {
+		e.listener = web.Crowded(e.listener, centralConns, centralConnEach)
+	} else {
+		e.listener = web.Crowded(e.listener, maxConns, maxConnsEach)
+	}
 	if e.clock, err = newClock(ctx, st); err != nil {
 		return nil, err
 	}

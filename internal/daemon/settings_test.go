@@ -14,11 +14,23 @@ import (
 	"time"
 )
 
-const sample = "../../systemd/cypherfaced.conf"
+const (
+	sample        = "../../systemd/cypherfaced.conf"
+	centralSample = "../../systemd/cypherface-central.conf"
+)
 
 // The sample file is the manual: it names every setting with its default, and
 // works when all its lines count.
 func TestTheSampleFileNamesEverySetting(t *testing.T) {
+	testSample(t, Box, sample)
+}
+
+func TestTheSampleFileOfTheCentral(t *testing.T) {
+	testSample(t, Central, centralSample)
+}
+
+func testSample(t *testing.T, p Program, sample string) {
+	t.Helper()
 	raw, err := os.ReadFile(sample)
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +40,7 @@ func TestTheSampleFileNamesEverySetting(t *testing.T) {
 	for _, m := range setting.FindAllStringSubmatch(string(raw), -1) {
 		shown[m[1]] = m[2]
 	}
-	s := settings{program: Box}
+	s := settings{program: p}
 	s.flags().VisitAll(func(f *flag.Flag) {
 		if value, ok := shown[f.Name]; !ok || value != f.DefValue {
 			t.Errorf("%s: the sample says %q (there: %v), the default is %q", f.Name, value, ok, f.DefValue)
@@ -42,7 +54,7 @@ func TestTheSampleFileNamesEverySetting(t *testing.T) {
 	if err := applyLines(s.flags(), strings.NewReader(active), nil); err != nil {
 		t.Errorf("with all lines active: %v", err)
 	}
-	if _, err := parseSettings(Box, []string{"--config", sample}, io.Discard); err != nil {
+	if _, err := parseSettings(p, []string{"--config", sample}, io.Discard); err != nil {
 		t.Error(err)
 	}
 }
