@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -87,6 +88,68 @@ type Anchor struct {
 func (b *Box) key() DeviceID { return b.ID }
 func (b *Box) kind() Kind    { return KindBox }
 func (b *Box) spec() spec    { return spec{merchant: b.Merchant, owned: true, silent: true} }
+
+// ForeignCursor is where a listing of ForeignByMerchant by kind, or of ForeignByPerson,
+// goes on behind an event.
+func ForeignCursor(f *Foreign) Cursor {
+	at := append(bytes.Clone(Moment(f.Time).b), NewForeignID(f.Device, f.Epoch, f.Seq)...)
+	return Cursor(base64.RawURLEncoding.EncodeToString(at))
+}
+
+// TrimForeign removes events of a box from before a time, the oldest first, at most so
+// many, and returns how many they were. It stops at the first that is younger. Where
+// the central stands with the box stays as it is.
+func TrimForeign(tx *Tx, d DeviceID, before time.Time, limit int) (n int, err error) {
+	kv, err := tx.writable()
+	if err != nil {
+		return 0, err
+	}
+	old, err := oldForeign(tx, d, before, limit)
+	if err != nil {
+		return 0, err
+	}
+	return len(old), tx.whole(func() error {
+		for i := range old {
+			f := &old[i]
+			id := []byte(NewForeignID(f.Device, f.Epoch, f.Seq))
+			if err := kv.Delete(recordBucket(KindForeign), id); err != nil {
+				return err
+			}
+			if err := kv.Delete(foreignPersonalBucket, id); err != nil {
+				return err
+			}
+			if err := tx.reindex(string(id), f.spec().entries, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// HasForeign says whether TrimForeign would remove anything.
+func HasForeign(tx *Tx, d DeviceID, before time.Time) (bool, error) {
+	old, err := oldForeign(tx, d, before, 1)
+	return len(old) > 0, err
+}
+
+func oldForeign(tx *Tx, d DeviceID, before time.Time, limit int) (old []Foreign, err error) {
+	prefix := []byte(d + "/")
+	err = tx.scan(recordBucket(KindForeign), Range{From: prefix, To: after(prefix)}, func(k, _ []byte) (bool, error) {
+		f, err := ForeignEvent(tx, ForeignID(k))
+		if err != nil {
+			return false, err
+		}
+		if len(old) == limit || !f.Time.Before(before) {
+			return false, nil
+		}
+		old = append(old, f)
+		return true, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for old events of %s: %w", d, err)
+	}
+	return old, nil
+}
 
 // ForeignEvent returns an event of a box with its Raw, or ErrNotFound.
 func ForeignEvent(tx *Tx, id ForeignID) (f Foreign, err error) {

@@ -329,6 +329,7 @@ export interface Verification {
   sessionId?: string;
   doorId?: string;
   requestId?: string;
+  deviceId?: string;
 }
 
 export interface ConsentTextRequest {
@@ -687,6 +688,7 @@ export interface UserQuery {
 
 export interface VerificationQuery {
   userId?: string;
+  deviceId?: string;
   from?: string;
   to?: string;
   cursor?: string;

@@ -273,6 +273,7 @@ type Verification struct {
 	SessionID string             `json:"sessionId"`
 	DoorID    string             `json:"doorId"`
 	RequestID string             `json:"requestId"`
+	DeviceID  string             `json:"deviceId"` // at a central
 }
 
 // Identification is the outcome of a search among all users.

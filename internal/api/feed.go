@@ -49,7 +49,8 @@ type notice struct {
 	Reasons    []string           `json:"reasons,omitempty"`
 	Counters   map[string]float64 `json:"counters,omitempty"`
 	RequestID  string             `json:"requestId,omitempty"`
-	Ask        string             `json:"ask,omitempty"` // what the person could do, for a screen
+	DeviceID   store.DeviceID     `json:"deviceId,omitempty"` // of a box, at its central
+	Ask        string             `json:"ask,omitempty"`      // what the person could do, for a screen
 	merchantID store.MerchantID   // whose it is; "" for all
 }
 
@@ -66,11 +67,15 @@ func (a *API) committed(commit store.Commit) {
 	for _, e := range commit.Events {
 		a.sightings.Observe(&e)
 		if shown[e.Kind] {
-			a.feed.Publish(notice{
-				Type: e.Kind, Seq: e.Seq, Time: e.Time.UTC(), UserID: e.Person, DoorID: e.Door, Action: e.Action,
-				Outcome: e.Outcome, Reasons: e.Reasons, Counters: e.Counters, RequestID: e.Request, merchantID: e.Merchant,
-			})
+			a.feed.Publish(noticeOf(&e))
 		}
+	}
+}
+
+func noticeOf(e *store.Event) notice {
+	return notice{
+		Type: e.Kind, Seq: e.Seq, Time: e.Time.UTC(), UserID: e.Person, DoorID: e.Door, Action: e.Action,
+		Outcome: e.Outcome, Reasons: e.Reasons, Counters: e.Counters, RequestID: e.Request, merchantID: e.Merchant,
 	}
 }
 
@@ -127,7 +132,10 @@ func (a *API) stream(c *call, conn *websocket.Conn, cancel func(), late bool) (c
 		}
 	}
 	merchant := c.Merchant
-	sub := a.feed.Subscribe(streamBuffer, func(n notice) bool { return n.merchantID == "" || n.merchantID == merchant })
+	device := store.DeviceID(c.r.URL.Query().Get("deviceId"))
+	sub := a.feed.Subscribe(streamBuffer, func(n notice) bool {
+		return (n.merchantID == "" || n.merchantID == merchant) && (device == "" || n.DeviceID == device)
+	})
 	defer sub.Close()
 	go drain(conn, cancel)
 	return a.send(c, conn, sub, names)

@@ -39,10 +39,11 @@ type verification struct {
 	SessionID store.SessionID    `json:"sessionId,omitempty"`
 	DoorID    store.DoorID       `json:"doorId,omitempty"`
 	RequestID string             `json:"requestId,omitempty"`
+	DeviceID  store.DeviceID     `json:"deviceId,omitempty"` // who decided; at a central
 }
 
 func toVerification(e *store.Event) verification {
-	return verification{e.Seq, e.Epoch, e.Time.UTC(), e.Kind, e.Action, e.Outcome, e.Reasons, e.Counters, e.Person, e.Session, e.Door, e.Request}
+	return verification{e.Seq, e.Epoch, e.Time.UTC(), e.Kind, e.Action, e.Outcome, e.Reasons, e.Counters, e.Person, e.Session, e.Door, e.Request, ""}
 }
 
 // verificationKinds are what counts as the trail of recognitions.
@@ -54,16 +55,20 @@ func (a *API) listVerifications(c *call) error {
 	if err != nil {
 		return err
 	}
+	device, err := a.deviceQuery(c)
+	if err != nil {
+		return err
+	}
 	q.Merchant = c.Merchant
 	if q.Cursor == "" { // pages that follow are of the same reading
 		if err := a.noteReading(c, "verifications_list", q.Person); err != nil {
 			return err
 		}
 	}
-	var found store.Page[store.Envelope]
+	var found store.Page[verification]
 	// Pages by number are read from the beginning; a cursor goes on at once.
 	for skip := page - 1; ; skip-- {
-		if found, err = a.history(c.ctx(), q); err != nil {
+		if found, err = a.trail(c, q, device); err != nil {
 			return err
 		}
 		if skip <= 0 || found.Next == "" {
@@ -74,9 +79,9 @@ func (a *API) listVerifications(c *call) error {
 		}
 		q.Cursor = found.Next
 	}
-	list := make([]verification, len(found.Items))
-	for i := range found.Items {
-		list[i] = toVerification(&found.Items[i].Event)
+	list := found.Items
+	if list == nil {
+		list = []verification{}
 	}
 	return c.reply(http.StatusOK, struct {
 		Success       bool           `json:"success"`
@@ -91,7 +96,7 @@ func (a *API) listVerifications(c *call) error {
 func verificationQuery(v url.Values) (q audit.Query, page int, err error) {
 	bad := web.Fail(http.StatusBadRequest, "the query is not well formed")
 	for _, name := range slices.Sorted(maps.Keys(v)) {
-		if !slices.Contains([]string{"userId", "from", "to", "page", "limit", "cursor"}, name) {
+		if !slices.Contains([]string{"userId", "from", "to", "page", "limit", "cursor", "deviceId"}, name) {
 			bad.Field(web.Clip(name, 40), "is not a parameter of this call")
 		}
 	}

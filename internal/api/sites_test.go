@@ -1,6 +1,9 @@
 package api_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -79,6 +82,100 @@ func TestSitesClaimsAndDevices(t *testing.T) {
 	}
 	b.want(b.callAs(owner, "DELETE", "/claims/"+made.text("claimId"), nil), 200)
 	b.want(b.callAs(owner, "DELETE", "/claims/"+made.text("claimId"), nil), 404)
+}
+
+// What boxes sent is listed among what the central decided, newest first, whole, and
+// each once, whatever the pages; or that of one box.
+func TestTrailOfBoxes(t *testing.T) {
+	b := newCentral(t)
+	owner := b.login()
+	site := store.SiteID(b.want(b.callAs(owner, "POST", "/sites/", `{"name":"north"}`), 201).text("siteId"))
+	start := time.Now().Add(-time.Hour)
+	p := store.NewID[store.PersonID](start)
+	made := map[store.DeviceID]int{}
+	sent := 0
+	for n := range 2 {
+		d := store.Device{ID: store.NewUUID[store.DeviceID](), Merchant: b.merchant, Site: site, Name: "gate", Status: store.Active}
+		b.update(func(tx *store.Tx) error { return store.Put(tx, &d) })
+		part := store.IngestPart{Device: d.ID, Epoch: 1}
+		for i := range 30 {
+			e := store.Event{
+				Device: d.ID, Epoch: 1, Seq: uint64(i + 1), Time: start.Add(time.Duration(i/2) * time.Minute), Merchant: "5f0c0ffee0c0ffee0c0ffee0",
+				Kind: []store.EventKind{store.EventDecision, store.EventEncounter, store.EventSystem}[i%3], Outcome: store.OutcomeNoMatch, Actor: store.Actor{Kind: store.ActorSystem, ID: "door"},
+			}
+			if i%10 == 0 {
+				e.Person = p
+			}
+			if e.Kind != store.EventSystem {
+				made[d.ID]++
+				sent++
+			}
+			raw, err := json.Marshal(&e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			part.Events = append(part.Events, store.Outgoing{Seq: e.Seq, Raw: raw})
+		}
+		b.update(func(tx *store.Tx) error { _, _, err := store.Ingest(tx, part); return err })
+		for range 3 * n {
+			b.update(func(tx *store.Tx) error {
+				_, err := store.Append(tx, store.Event{Kind: store.EventDecision, Merchant: b.merchant, Outcome: store.OutcomeMatch}, nil)
+				return err
+			})
+			sent++
+			made[b.store.Info().Device]++
+		}
+	}
+	list := func(query string) (all []map[string]any) {
+		t.Helper()
+		for cursor := ""; ; {
+			a := b.want(b.callAs(owner, "GET", "/verifications/?"+query+"&cursor="+cursor, nil), 200)
+			for _, v := range a.body["verifications"].([]any) {
+				all = append(all, v.(map[string]any))
+			}
+			if cursor, _ = a.body["nextCursor"].(string); cursor == "" {
+				return all
+			}
+		}
+	}
+	for _, limit := range []string{"1", "7", "100"} {
+		all := list("limit=" + limit)
+		seen, by, last := map[string]bool{}, map[store.DeviceID]int{}, ""
+		for _, v := range all {
+			id := fmt.Sprint(v["deviceId"], v["epoch"], "-", v["seq"])
+			at := v["time"].(string)
+			if seen[id] {
+				t.Errorf("limit %s: %s comes twice", limit, id)
+			}
+			if own := v["deviceId"] == string(b.store.Info().Device); !own {
+				if last != "" && at > last {
+					t.Errorf("limit %s: %s after %s", limit, at, last)
+				}
+				last = at
+			}
+			seen[id] = true
+			by[store.DeviceID(v["deviceId"].(string))]++
+		}
+		if len(all) != sent || !maps.Equal(by, made) {
+			t.Errorf("limit %s: %d of %d, by %v, want %v", limit, len(all), sent, by, made)
+		}
+	}
+	for d, want := range made {
+		if got := list("limit=5&deviceId=" + string(d)); len(got) != want || got[0]["deviceId"] != string(d) {
+			t.Errorf("%d of %d of one device", len(got), want)
+		}
+	}
+	if got := list("limit=1&userId=" + string(p)); len(got) != 4 { // of 6, two of which are system events
+		t.Errorf("%d of a person", len(got))
+	}
+	if got := list("from=" + start.Add(10*time.Minute).UTC().Format(time.RFC3339)); len(got) == 0 || len(got) >= sent {
+		t.Errorf("%d of the later", len(got))
+	}
+	for _, bad := range []string{"cursor=AAAA", "cursor=W10", "deviceId=x"} {
+		b.want(b.callAs(owner, "GET", "/verifications/?"+bad, nil), 400)
+	}
+	box := newBox(t, store.Sandbox)
+	box.want(box.callAs(box.login(), "GET", "/verifications/?deviceId="+string(box.store.Info().Device), nil), 400)
 }
 
 // Without a good code and a proof nobody gets in, and tries are limited.

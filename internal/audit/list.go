@@ -63,6 +63,9 @@ func (l *Log) List(ctx context.Context, q Query) (page store.Page[store.Envelope
 // position is an event, the first of a page.
 type position struct{ epoch, seq uint64 }
 
+// At is the cursor of a page that begins with an event.
+func At(epoch, seq uint64) store.Cursor { return position{epoch, seq}.cursor() }
+
 func (p position) cursor() store.Cursor {
 	b := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, p.epoch), p.seq)
 	return store.Cursor(base64.RawURLEncoding.EncodeToString(b))

@@ -30,7 +30,7 @@ func (e *environment) meet() error {
 	if err != nil {
 		return err
 	}
-	e.fleet.Central = host.NewCentral(host.CentralConfig{Store: e.store, Log: e.log, Fingerprint: syncwire.Hash(fingerprint)})
+	e.fleet.Central = host.NewCentral(host.CentralConfig{Store: e.store, Log: e.log, Fingerprint: syncwire.Hash(fingerprint), Came: func(m store.MerchantID, raw [][]byte) { e.api.FromBox(m, raw) }})
 	return nil
 }
 
@@ -187,14 +187,16 @@ func outward() string {
 	return "127.0.0.1"
 }
 
-// How often tombstones that all boxes have are looked for, and how many lines of a
-// feed at a time.
+// How often tombstones that all boxes have are looked for, and events of boxes that are
+// too old; how many lines of a feed at a time, and how many events.
 const (
-	tendEvery = time.Minute
-	tendLines = 20_000
+	tendEvery  = time.Minute
+	tendLines  = 20_000
+	tendEvents = 256
 )
 
-// tend removes tombstones that all boxes have, until ctx ends.
+// tend removes tombstones that all boxes have, and events of boxes that are older than
+// the audit log reaches back, until ctx ends.
 func (f *fleet) tend(ctx context.Context) error {
 	e := f.environment
 	tick := time.NewTicker(tendEvery)
@@ -215,5 +217,53 @@ func (f *fleet) tend(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			e.log.Warn("remove what all boxes have", "err", err)
 		}
+		// A clock that leapt is no reason to lose what boxes sent.
+		if e.auditDays > 0 && e.clock.Sure() {
+			if err := trimForeign(ctx, e.store, e.clock.Now().AddDate(0, 0, -e.auditDays)); err != nil && ctx.Err() == nil {
+				e.log.Warn("remove old events of boxes", "err", err)
+			}
+		}
 	}
+}
+
+// trimForeign removes what boxes sent of before a time.
+func trimForeign(ctx context.Context, s store.Store, before time.Time) error {
+	var boxes []store.Device
+	err := s.View(ctx, func(tx *store.Tx) error {
+		for m, err := range store.All(tx, store.Merchants) {
+			if err != nil {
+				return err
+			}
+			for d, err := range store.All(tx, store.DevicesByMerchant, store.Plain(m.ID)) {
+				if err != nil {
+					return err
+				}
+				if old, err := store.HasForeign(tx, d.ID, before); err != nil {
+					return err
+				} else if old {
+					boxes = append(boxes, d)
+				}
+			}
+		}
+		return nil
+	})
+	by := systemCause
+	by.Essential = true // it makes room
+	for i := range boxes {
+		d := &boxes[i]
+		all := 0
+		for n := tendEvents; n == tendEvents && err == nil; all += n {
+			err = s.Update(ctx, by, func(tx *store.Tx) (err error) { n, err = store.TrimForeign(tx, d.ID, before, tendEvents); return err })
+		}
+		if all > 0 && err == nil {
+			err = s.Update(ctx, by, func(tx *store.Tx) error {
+				_, err := store.Append(tx, store.Event{
+					Kind: store.EventSystem, Merchant: d.Merchant, Site: d.Site, Action: "retention", Outcome: store.OutcomeDone,
+					Reasons: []string{"events_of_box"}, Counters: map[string]float64{"events": float64(all)},
+				}, nil)
+				return err
+			})
+		}
+	}
+	return err
 }

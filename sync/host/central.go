@@ -25,6 +25,10 @@ type CentralConfig struct {
 	// Patience is how long a box may take over one message before it is cut off; 0
 	// means 30 s.
 	Patience time.Duration
+
+	// Came, when set, is told of events of a merchant's boxes once they are durable, each
+	// once: their JSON. It must be quick.
+	Came func(m store.MerchantID, raw [][]byte)
 }
 
 // A Central serves the boxes of a store. It is safe for concurrent use.
@@ -284,10 +288,22 @@ func (s *serving) carryOut(ctx context.Context, out hub.Output) hub.Input {
 		return a
 	case hub.Ingest:
 		var in hub.Ingested
-		err := s.Store.Update(ctx, causeOf(r.Device), func(tx *store.Tx) (err error) { in, err = hub.IngestOf(tx, r); return err })
+		var before, after store.Box
+		err := s.Store.Update(ctx, causeOf(r.Device), func(tx *store.Tx) (err error) {
+			if before, err = store.Held(tx, store.DeviceID(r.Device)); err != nil {
+				return err
+			}
+			if in, err = hub.IngestOf(tx, r); err == nil && s.Came != nil {
+				after, err = store.Held(tx, store.DeviceID(r.Device))
+			}
+			return err
+		})
 		if err != nil {
 			s.complain(ctx, r.Device, err)
 			return hub.Failed(r, err)
+		}
+		if s.Came != nil {
+			s.Came(after.Merchant, fresh(r, &before))
 		}
 		return in
 	case hub.ReadFeed:
@@ -314,6 +330,20 @@ func (s *serving) carryOut(ctx context.Context, out hub.Output) hub.Input {
 		s.complain(ctx, r.Device, s.Store.Update(ctx, causeOf(r.Device), func(tx *store.Tx) error { return hub.FlagOf(tx, r) }))
 	}
 	return nil
+}
+
+// fresh is the JSON of the events of a part that the central had not.
+func fresh(r hub.Ingest, before *store.Box) (raw [][]byte) {
+	held := before.Head
+	if before.Epoch != r.Epoch {
+		held = 0
+	}
+	for i := range r.Events.Events {
+		if r.Events.First()+uint64(i) > held {
+			raw = append(raw, r.Events.Events[i].Raw)
+		}
+	}
+	return raw
 }
 
 func (s *serving) complain(ctx context.Context, device string, err error) {

@@ -348,7 +348,17 @@ func TestBoxAndCentral(t *testing.T) {
 
 // Connections that are cut at any moment lose nothing and double nothing.
 func TestCutAndReconnect(t *testing.T) {
-	x := newCentral(t, host.CentralConfig{})
+	var mu sync.Mutex
+	told := map[string]int{}
+	var owner store.MerchantID
+	x := newCentral(t, host.CentralConfig{Came: func(m store.MerchantID, raw [][]byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		owner = m
+		for _, e := range raw {
+			told[string(e)]++
+		}
+	}})
 	b := newBox(x)
 	var people []*store.Person
 	for i := range 20 {
@@ -368,6 +378,20 @@ func TestCutAndReconnect(t *testing.T) {
 		}
 	}
 	x.journal(b)
+	view(t, b.store, func(tx *store.Tx) error {
+		l, err := store.Get[store.Link](tx, store.TheLink)
+		mu.Lock()
+		defer mu.Unlock()
+		if n := int(b.head() - l.JoinedAt); len(told) != n || owner != x.site.Merchant {
+			t.Errorf("the central was told of %d events of %d, of %s", len(told), n, owner)
+		}
+		for e, n := range told {
+			if n != 1 {
+				t.Errorf("told %d times: %s", n, e)
+			}
+		}
+		return err
+	})
 	await(t, "one connection is left", func() bool { return len(x.Online()) == 1 })
 	await(t, "nobody writes to connections that are gone", func() bool {
 		stacks := make([]byte, 1<<20)
