@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"slices"
 )
 
@@ -322,8 +323,28 @@ func OutgoingEvents(tx *Tx, from uint64, limit, maxBytes int) (out []Outgoing, e
 	if err != nil {
 		return nil, err
 	}
+	out, err = tx.outgoing(Envelopes(tx, from+1, max(head, from+1)), from, limit, maxBytes)
+	if err == nil && len(out) == 0 && head > from {
+		return nil, fmt.Errorf("read journal for the central after %d: %w", from, ErrTrimmed)
+	}
+	return out, err
+}
+
+// OutgoingArchived is OutgoingEvents for events that have left the store, and follow
+// the one numbered from without a gap.
+func OutgoingArchived(tx *Tx, events []Envelope, from uint64, limit, maxBytes int) ([]Outgoing, error) {
+	return tx.outgoing(func(yield func(Envelope, error) bool) {
+		for i := range events {
+			if !yield(events[i], nil) {
+				return
+			}
+		}
+	}, from, limit, maxBytes)
+}
+
+func (tx *Tx) outgoing(events iter.Seq2[Envelope, error], from uint64, limit, maxBytes int) (out []Outgoing, err error) {
 	taken := map[PendingID]bool{}
-	for e, err := range Envelopes(tx, from+1, max(head, from+1)) {
+	for e, err := range events {
 		if err != nil {
 			return nil, err
 		}
@@ -345,9 +366,6 @@ func OutgoingEvents(tx *Tx, from uint64, limit, maxBytes int) (out []Outgoing, e
 			maxBytes -= len(o.Edit.Header) + len(o.Edit.Piece)
 		}
 		out = append(out, o)
-	}
-	if len(out) == 0 && head > from {
-		return nil, fmt.Errorf("read journal for the central after %d: %w", from, ErrTrimmed)
 	}
 	return out, nil
 }

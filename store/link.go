@@ -197,6 +197,17 @@ func Reached(tx *Tx, seq uint64) error {
 	})
 }
 
+// PendArchived is for a Reached that follows in the transaction: it has changes that the
+// central had go up once more whose events have left the store, in order.
+func PendArchived(tx *Tx, events []Event) error {
+	for i := range events {
+		if err := tx.pendAgain(&events[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // pendAgain has a change that the central had go up once more.
 func (tx *Tx) pendAgain(e *Event) error {
 	if e.Kind != EventChange || e.Change == nil || !fromBoxes(e.Change.Kind) || tx.checkErased(e.Person) != nil {

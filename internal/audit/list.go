@@ -60,6 +60,52 @@ func (l *Log) List(ctx context.Context, q Query) (page store.Page[store.Envelope
 	return page, nil
 }
 
+// Archived returns events of the present epoch from the one numbered from on, in order
+// and without a gap, as far as they lie in one period: at most limit. None are returned
+// where it lies in no period, or the period was dropped.
+func (l *Log) Archived(ctx context.Context, from uint64, limit int) (all []store.Envelope, err error) {
+	var p *store.Period
+	err = l.Store.View(ctx, func(tx *store.Tx) error {
+		of, err := periods(tx, tx.Info().Epoch)
+		for i := range of {
+			if of[i].From <= from && from <= of[i].To && of[i].Dropped.IsZero() {
+				p = &of[i]
+			}
+		}
+		return err
+	})
+	if err != nil || p == nil {
+		return nil, err
+	}
+	f, err := openPeriod(l.Dir, p.ID, l.sealer)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // dropped meanwhile, or missing, which Verify tells
+	} else if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	for i := range f.index {
+		b := &f.index[i]
+		if b.first+uint64(b.count) <= from {
+			continue
+		}
+		events, _, err := f.block(i)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", periodName(p.ID), err)
+		}
+		for _, e := range events {
+			if e.Seq < from {
+				continue
+			}
+			if len(all) == limit {
+				return all, nil
+			}
+			all = append(all, e)
+		}
+	}
+	return all, nil
+}
+
 // position is an event, the first of a page.
 type position struct{ epoch, seq uint64 }
 

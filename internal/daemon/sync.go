@@ -22,7 +22,7 @@ import (
 // central, of a central with its boxes.
 func (e *environment) meet() error {
 	if !e.program.central {
-		e.link = &link{Box: host.NewBox(host.BoxConfig{Store: e.store, Log: e.log, TimeSure: e.clock.Sure, Checkpoint: e.audit.Newest, Measure: e.measure}), store: e.store}
+		e.link = &link{Box: host.NewBox(host.BoxConfig{Store: e.store, Log: e.log, TimeSure: e.clock.Sure, Checkpoint: e.audit.Newest, Measure: e.measure, Archived: e.audit.Archived}), store: e.store}
 		return nil
 	}
 	e.fleet = &fleet{environment: e}

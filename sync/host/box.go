@@ -66,6 +66,10 @@ type BoxConfig struct {
 	// nil: nothing.
 	Checkpoint func() (audit.Signed, bool)
 	Measure    func() []uplink.Measured
+	// Archived returns events of the journal that have left the store, from the one
+	// numbered from on, in order and without a gap, at most limit; none where they are
+	// nowhere. nil: there is no archive.
+	Archived func(ctx context.Context, from uint64, limit int) ([]store.Envelope, error)
 }
 
 // A Box keeps a box in touch with its central. It is safe for concurrent use.
@@ -400,12 +404,20 @@ func (u *up) connect(ctx context.Context) (*websocket.Conn, uplink.Lost, error) 
 // carryOut does what the machine asks of the store.
 func (u *up) carryOut(ctx context.Context, req uplink.Request) {
 	var done uplink.Done
-	work := func(tx *store.Tx) (err error) { done, err = uplink.CarryOut(tx, req); return err }
 	var err error
-	if _, reads := req.(uplink.Read); reads {
-		err = u.Store.View(ctx, work)
-	} else {
-		err = u.Store.Update(ctx, boxCause, work)
+	switch r := req.(type) {
+	case uplink.Read:
+		done, err = u.read(ctx, r)
+	default:
+		var again []store.Event
+		if again, err = u.unsent(ctx, req); err == nil {
+			err = u.Store.Update(ctx, boxCause, func(tx *store.Tx) (err error) {
+				if err = store.PendArchived(tx, again); err == nil {
+					done, err = uplink.CarryOut(tx, req)
+				}
+				return err
+			})
+		}
 	}
 	if err != nil {
 		if ctx.Err() == nil {

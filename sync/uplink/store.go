@@ -52,6 +52,40 @@ func CarryOut(tx *store.Tx, req Request) (Done, error) {
 	return done, err
 }
 
+// Missing says which events that a Read asked for are not in the store any more: those
+// from the first to the last, none where last is before first. done is its answer.
+func Missing(tx *store.Tx, done Done) (first, last uint64, err error) {
+	r, ok := done.Request.(Read)
+	if !ok || done.Events == nil {
+		return 1, 0, nil
+	}
+	l, err := store.Get[store.Link](tx, store.TheLink)
+	if err != nil {
+		return 1, 0, err
+	}
+	return max(r.After, l.Since(tx.Info().Epoch)) + 1, max(done.Events.After, done.Events.Gone), nil
+}
+
+// CarryOutArchived answers a Read with events from the archive of the journal, which
+// begin with the first that is missing.
+func CarryOutArchived(tx *store.Tx, r Read, archived []store.Envelope) (Done, error) {
+	l, err := store.Get[store.Link](tx, store.TheLink)
+	if err != nil {
+		return Done{}, err
+	}
+	out := &wire.Events{After: r.After}
+	if since := l.Since(tx.Info().Epoch); since > r.After {
+		out.Gone = since
+	} else if out.Prev, err = leaf(tx, r.After); err != nil {
+		return Done{}, err
+	}
+	events, err := store.OutgoingArchived(tx, archived, max(out.After, out.Gone), wire.MaxItems, r.Bytes)
+	for i := range events {
+		out.Events = append(out.Events, event(tx, &l, &events[i]))
+	}
+	return Done{Request: r, Events: out}, err
+}
+
 func readEvents(tx *store.Tx, r Read) (*wire.Events, error) {
 	l, err := store.Get[store.Link](tx, store.TheLink)
 	if err != nil {
