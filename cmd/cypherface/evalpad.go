@@ -208,14 +208,14 @@ func likeness(c *models.Calibration) (liveness.Likeness, error) {
 
 // spared is the share of living people of the tuning identities that the threshold
 // of a fit turns away.
-const spared = .03
+const spared = .04
 
 // fitPad fits the score and writes the calibration.
 func fitPad(t *terminal, o *padOptions, trials []trial) error {
 	m := liveness.Model{Origin: fmt.Sprintf("cypherface eval-pad --seeds tuning --fit, %s: %d rendered attempts of %d identities", time.Now().UTC().Format(time.DateOnly), len(trials), identities(trials))}
 	for _, mode := range []struct {
 		active bool
-		to     *liveness.Regression
+		to     *map[string]liveness.Regression
 	}{{true, &m.Active}, {false, &m.Passive}} {
 		var examples []liveness.Example
 		for _, r := range trials {
@@ -223,7 +223,7 @@ func fitPad(t *terminal, o *padOptions, trials []trial) error {
 				return errors.New("fit liveness: there are reporting identities among the attempts")
 			}
 			if r.active == mode.active && r.frames > 0 {
-				examples = append(examples, liveness.Example{Measures: r.measures, Live: r.species == attack.Live, Group: string(r.species), Person: r.victim, Broken: r.ruledOut()})
+				examples = append(examples, liveness.Example{Measures: r.measures, Live: r.species == attack.Live, Kind: r.species.Kind(), Group: string(r.species), Person: r.victim, Broken: r.ruledOut()})
 			}
 		}
 		var err error

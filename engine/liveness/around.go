@@ -105,16 +105,18 @@ func (v *view) motion(x float64) moveOf {
 func cameraView(f, g *Frame) *view {
 	t := f.thumb
 	c, half, _, _ := frameOf(f.Face)
-	left, right := int((c.X-2.4*half)/t.scale), int((c.X+2.4*half)/t.scale)
+	d, other, _, _ := frameOf(g.Face)
+	left, right := int(min(c.X-2.4*half, d.X-2.4*other)/t.scale), int(max(c.X+2.4*half, d.X+2.4*other)/t.scale)
+	low := min(max(int(min(c.Y+.8*half, d.Y+.8*other)/t.scale), 20), t.h-2) // shoulders move with the head
 	var strips []area
 	if left > 10 {
-		strips = append(strips, area{2, 2, left, t.h - 2})
+		strips = append(strips, area{2, 2, left, low})
 	}
 	if right < t.w-10 {
-		strips = append(strips, area{right, 2, t.w - 2, t.h - 2})
+		strips = append(strips, area{right, 2, t.w - 2, low})
 	}
 	if len(strips) == 0 {
-		strips = append(strips, area{2, 2, t.w - 2, max(10, int((c.Y-2.2*half)/t.scale))})
+		strips = append(strips, area{2, 2, t.w - 2, max(10, int(min(c.Y-2.2*half, d.Y-2.2*other)/t.scale))})
 	}
 	v := new(view)
 	for i := range v.x {
@@ -249,24 +251,82 @@ func drift(all []pairing) float64 {
 	return quantile(out, .7)
 }
 
-// cut is the greatest jump of the room between two frames, against what is usual
-// between the others, in levels: where recordings were cut together it changes from
-// one frame to the next. Of the strips of the border the one counts that changed
-// least: a head that comes closer covers some.
-func cut(all []pairing) float64 {
-	var out []float64
-	for i := range all {
-		p := &all[i]
-		t := p.f.coarse
-		least := math.Inf(1)
-		for _, r := range []area{{1, 1, t.w / 6, t.h - 1}, {t.w - t.w/6, 1, t.w - 1, t.h - 1}, {1, 1, t.w - 1, max(3, t.h/6)}} {
-			m := p.view.motion(float64(r.x0+r.x1) / 2 * coarser)
+// headReach is how far a head and its hair reach from the middle of the face, in
+// halves of its window; the shoulders reach twice as far, below.
+const headReach = 2.0
+
+// hides says whether somebody in a frame may hide a place of its coarse thumb.
+func (f *Frame) hides(x, y float64) bool {
+	c, half, _, _ := frameOf(f.Face)
+	k := f.coarse.scale
+	dx, dy := math.Abs(x*k-c.X)/half, (y*k-c.Y)/half
+	return dx < headReach && dy > -1.3*headReach || dx < 2*headReach && dy > .8
+}
+
+// tile is the side of the squares in which two pictures of a room are compared, in
+// pixels of the coarse thumb.
+const tile = 4
+
+// changes are by how much the room changed between two frames: its luma and its
+// colour, in levels. They are those of the tiles that changed little, of those that
+// nobody hides: somebody may walk by, and the way a hand moved is not known exactly.
+func (p *pairing) changes() (luma, colour float64) {
+	t := p.f.coarse
+	var means, squares, cs []float64
+	for y := 1; y+tile < t.h; y += tile {
+		for x := 1; x+tile < t.w; x += tile {
+			mx, my := float64(x)+tile/2, float64(y)+tile/2
+			if p.f.hides(mx, my) || p.g.hides(mx, my) {
+				continue
+			}
+			m := p.view.motion(mx * coarser)
 			m.tx, m.ty = m.tx/coarser, m.ty/coarser
-			least = min(least, difference(t, p.g.coarse, r, m))
-		}
-		if !math.IsInf(least, 0) {
-			out = append(out, math.Sqrt(max(least, 0)))
+			r := area{x, y, x + tile, y + tile}
+			means = append(means, level(t, p.g.coarse, r, m))
+			squares = append(squares, difference(t, p.g.coarse, r, m))
+			if p.f.blue != nil && p.g.blue != nil {
+				cs = append(cs, math.Hypot(level(p.f.blue, p.g.blue, r, m), level(p.f.red, p.g.red, r, m)))
+			}
 		}
 	}
-	return quantile(out, 1) - 2*median(out)
+	if len(means) < tilesLeast {
+		return 0, 0
+	}
+	exposure := median(means)
+	for i, m := range means {
+		squares[i] = max(squares[i], 0) + (m-exposure)*(m-exposure)
+	}
+	return math.Sqrt(quantile(squares, least)), quantile(cs, least)
+}
+
+// least is the share of the tiles that are looked past, tilesLeast how many there
+// must be: few are all beside a head that came close.
+const (
+	least      = .4
+	tilesLeast = 8
+)
+
+// level is the mean difference of an area of a thumb and the places of another that a
+// motion brings it to.
+func level(f, g *thumb, r area, m moveOf) float64 {
+	var sum, n float64
+	for y := r.y0; y < r.y1; y++ {
+		for x := r.x0; x < r.x1; x++ {
+			u, v := m.apply(float64(x)+.5, float64(y)+.5)
+			sum, n = sum+float64(f.pix[y*f.w+x])-g.at(u, v), n+1
+		}
+	}
+	return sum / n
+}
+
+// cut is the greatest jump of the room between two frames, against what is usual
+// between the others, in levels of luma and of colour: where recordings were cut
+// together it changes from one frame to the next.
+func cut(all []pairing) (luma, colour float64) {
+	var ls, cs []float64
+	for i := range all {
+		l, c := all[i].changes()
+		ls, cs = append(ls, l), append(cs, c)
+	}
+	return quantile(ls, 1) - 2*median(ls), quantile(cs, 1) - 2*median(cs)
 }

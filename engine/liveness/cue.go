@@ -1,7 +1,6 @@
 package liveness
 
 import (
-	"cmp"
 	"math"
 	"slices"
 )
@@ -26,6 +25,7 @@ const (
 	Banding                // waves down the picture
 	PeakFace               // regular fine patterns on the face
 	PeakAround             // … beside it
+	Fringe                 // … in its colour
 	Detail                 // middling against coarse detail
 	Grain                  // finest detail
 	Shine                  // nearly white places
@@ -35,12 +35,13 @@ const (
 	Continuity             // least likeness of neighbours, see Likeness
 	Resemblance            // … of any frame to the straight one
 	Cut                    // the room changes between two frames, in levels
+	Tint                   // … its colour
 	Picture                // what a network for single pictures says
 	cues
 )
 
 var cueNames = [cues]string{"span", "protrusion", "nod", "third", "bend", "plane", "cylinder", "carried", "drift", "sides", "ends",
-	"banding", "peak_face", "peak_around", "detail", "grain", "shine", "spread", "contrast", "pulse", "continuity", "likeness", "cut", "picture"}
+	"banding", "peak_face", "peak_around", "fringe", "detail", "grain", "shine", "spread", "contrast", "pulse", "continuity", "likeness", "cut", "tint", "picture"}
 
 // String is the cue's name in calibrations and reports.
 func (c Cue) String() string {
@@ -72,7 +73,8 @@ func measure(frames []Frame, same Likeness) (m Measures) {
 	m[Nod] = span(series(frames, pitch))
 	m[Third], m[Bend] = third(frames), bend(frames)
 	m[Plane], m[Cylinder] = surface(frames)
-	m[Carried], m[Drift], m[Banding], m[Cut] = carried(all), drift(all), banding(all), cut(all)
+	m[Carried], m[Drift], m[Banding] = carried(all), drift(all), banding(all)
+	m[Cut], m[Tint] = cut(all)
 	over := func(q float64, of func(*Frame) float64) float64 {
 		all := make([]float64, len(frames))
 		for i := range frames {
@@ -88,6 +90,7 @@ func measure(frames []Frame, same Likeness) (m Measures) {
 	m[Sides], m[Ends] = quantile(sides, .6), quantile(ends, .6)
 	m[PeakFace] = over(.7, func(f *Frame) float64 { return f.fine.face })
 	m[PeakAround] = over(.7, func(f *Frame) float64 { return f.fine.around })
+	m[Fringe] = over(.7, func(f *Frame) float64 { return f.fine.fringe })
 	m[Detail] = over(.5, func(f *Frame) float64 { return f.fine.detail })
 	m[Grain] = over(.5, func(f *Frame) float64 { return f.fine.noise })
 	m[Shine] = over(.5, func(f *Frame) float64 { return f.skin.bright })
@@ -95,7 +98,7 @@ func measure(frames []Frame, same Likeness) (m Measures) {
 	m[Contrast] = over(.5, func(f *Frame) float64 { return f.skin.deviation })
 	m[Pulse] = pulse(frames)
 	if len(frames) < MinFrames { // single pictures show neither depth nor motion
-		for _, c := range []Cue{Span, Protrusion, Nod, Third, Bend, Plane, Cylinder, Carried, Drift, Banding, Pulse, Continuity, Resemblance, Cut} {
+		for _, c := range []Cue{Span, Protrusion, Nod, Third, Bend, Plane, Cylinder, Carried, Drift, Banding, Pulse, Continuity, Resemblance, Cut, Tint} {
 			m[c] = math.NaN()
 		}
 	}
@@ -125,30 +128,32 @@ func pulse(frames []Frame) float64 {
 	return median(all)
 }
 
-// turnedMost is how many turned frames are laid over the straight one.
-const turnedMost = 5
+// turnedMost is how many frames to each side are laid over the straight one.
+const turnedMost = 4
 
-// surface lays turned frames over the straight one.
+// surface lays the frames that are turned most to either side over the straight one.
 func surface(frames []Frame) (plane, cylinder float64) {
 	at := straightest(frames)
 	straight := &frames[at]
-	order := make([]int, 0, len(frames))
+	from := yaw(&straight.Face)
+	var left, right []int
 	for i := range frames {
-		if i != at {
-			order = append(order, i)
+		switch turn := yaw(&frames[i].Face) - from; {
+		case i == at:
+		case turn > 0:
+			left = append(left, i)
+		default:
+			right = append(right, i)
 		}
 	}
-	if len(order) == 0 {
-		return math.NaN(), math.NaN()
-	}
-	const wanted = .3 // of a yaw: far enough to show depth, not so far that half the face is gone
-	from := yaw(&straight.Face)
-	miss := func(i int) float64 { return math.Abs(math.Abs(yaw(&frames[i].Face)-from) - wanted) }
-	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(miss(a), miss(b)) })
+	turn := func(i int) float64 { return math.Abs(yaw(&frames[i].Face) - from) }
 	var p, c []float64
-	for _, i := range order[:min(len(order), turnedMost)] {
+	for _, i := range slices.Concat(most(left, turnedMost, turn), most(right, turnedMost, turn)) {
 		p = append(p, unexplained(straight.window, frames[i].window, 1))
 		c = append(c, unexplained(straight.window, frames[i].window, 2))
 	}
-	return quantile(p, .35), quantile(c, .35)
+	if len(p) == 0 {
+		return math.NaN(), math.NaN()
+	}
+	return quantile(p, .4), quantile(c, .4)
 }

@@ -13,6 +13,7 @@ import (
 type fine struct {
 	face   float64 // height of the highest peak over its surroundings, in ln of power
 	around float64 // … beside the face
+	fringe float64 // … of the colour of the face; NaN: it has none
 	detail float64 // share of power at high frequencies on the face, ln
 	noise  float64 // power at the highest frequencies, ln: the sensor's noise, or its lack
 }
@@ -23,18 +24,21 @@ const spectrumSide = 64
 // fine looks at three windows on the face and two beside it.
 func (p *picture) fine(f engine.Face) fine {
 	c, half, _, _ := frameOf(f)
-	out := fine{face: math.Inf(-1), around: math.Inf(-1)}
+	out := fine{face: math.Inf(-1), around: math.Inf(-1), fringe: math.NaN()}
 	at := func(dx, dy float64) *spectrum {
 		x := min(max(int(c.X+dx*half)-spectrumSide/2, 0), p.w-spectrumSide)
 		y := min(max(int(c.Y+dy*half)-spectrumSide/2, 0), p.h-spectrumSide)
 		if x < 0 || y < 0 {
 			return nil
 		}
-		return p.spectrum(x, y)
+		return spectrumOf(p.y[y*p.stride+x:], p.stride)
 	}
 	if s := at(0, 0); s != nil {
 		out.face = s.peak()
 		out.detail, out.noise = s.shares()
+	}
+	if p.ycc != nil {
+		out.fringe = p.fringe(c)
 	}
 	for _, dx := range []float64{-2, 2} {
 		if s := at(dx, -.6); s != nil {
@@ -50,6 +54,24 @@ func (p *picture) fine(f engine.Face) fine {
 	return out
 }
 
+// fringe is the highest peak of the planes of colour around a place: the three colours
+// of a display's pixels are beside each other, and where they beat with the camera's,
+// they do at different places.
+func (p *picture) fringe(c engine.Point) float64 {
+	m := p.ycc
+	b := m.Rect
+	x, y := b.Min.X+min(max(int(c.X), 0), p.w-1), b.Min.Y+min(max(int(c.Y), 0), p.h-1)
+	from := m.COffset(b.Min.X, b.Min.Y)
+	at := m.COffset(x, y) - from
+	w, h := m.COffset(b.Max.X-1, b.Min.Y)-from+1, (m.COffset(b.Min.X, b.Max.Y-1)-from)/m.CStride+1
+	u, v := min(max(at%m.CStride-spectrumSide/2, 0), w-spectrumSide), min(max(at/m.CStride-spectrumSide/2, 0), h-spectrumSide)
+	if u < 0 || v < 0 {
+		return math.NaN()
+	}
+	at = from + v*m.CStride + u
+	return max(spectrumOf(m.Cb[at:], m.CStride).peak(), spectrumOf(m.Cr[at:], m.CStride).peak())
+}
+
 // spectrum is the power of a window of luma, in ln, by frequency: half the plane is
 // enough.
 type spectrum [spectrumSide][spectrumSide/2 + 1]float32
@@ -62,10 +84,11 @@ var hann = func() (w [spectrumSide]float32) {
 	return w
 }()
 
-func (p *picture) spectrum(x0, y0 int) *spectrum {
+// spectrumOf is that of the window at the beginning of a plane.
+func spectrumOf(pix []byte, stride int) *spectrum {
 	var mean float32
 	for y := range spectrumSide {
-		for _, v := range p.y[(y0+y)*p.stride+x0:][:spectrumSide] {
+		for _, v := range pix[y*stride:][:spectrumSide] {
 			mean += float32(v)
 		}
 	}
@@ -74,7 +97,7 @@ func (p *picture) spectrum(x0, y0 int) *spectrum {
 	var line [spectrumSide]complex64
 	// Two rows of real numbers make one transform of complex ones.
 	for y := 0; y < spectrumSide; y += 2 {
-		a, b := p.y[(y0+y)*p.stride+x0:][:spectrumSide], p.y[(y0+y+1)*p.stride+x0:][:spectrumSide]
+		a, b := pix[y*stride:][:spectrumSide], pix[(y+1)*stride:][:spectrumSide]
 		for x := range line {
 			line[x] = complex((float32(a[x])-mean)*hann[x]*hann[y], (float32(b[x])-mean)*hann[x]*hann[y+1])
 		}

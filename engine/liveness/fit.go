@@ -1,8 +1,11 @@
 package liveness
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"math"
+	"slices"
 )
 
 // Example is a session whose nature is known.
@@ -10,7 +13,8 @@ type Example struct {
 	Measures Measures
 	Person   int64 // whose face it is
 	Live     bool
-	Group    string // of attacks: the species; each weighs the same
+	Kind     string // of attacks: see Model
+	Group    string // … the species; each weighs the same
 	Broken   bool   // a rule speaks against it already: it weighs little
 }
 
@@ -20,15 +24,15 @@ type Example struct {
 // examples.
 var directions = [cues]float64{
 	Span: 1, Protrusion: 1, Nod: 1, Third: 1, Bend: 1, Plane: 1, Cylinder: 1,
-	Carried: -1, Drift: -1, Sides: -1, Ends: 0, Banding: -1, PeakFace: -1, PeakAround: -1,
-	Detail: 0, Grain: 1, Shine: -1, Spread: 1, Contrast: 1, Pulse: -1, Continuity: 1, Resemblance: 1, Cut: -1, Picture: 0,
+	Carried: -1, Drift: -1, Sides: -1, Ends: 0, Banding: -1, PeakFace: -1, PeakAround: -1, Fringe: -1,
+	Detail: 0, Grain: 1, Shine: -1, Spread: 1, Contrast: 1, Pulse: -1, Continuity: 1, Resemblance: 1, Cut: 0, Tint: -1, Picture: 0,
 }
 
 // Strengths of the penalty on weights, and on those of cues that depend most on
 // camera and light.
 const (
-	penalty        = .01
-	fragilePenalty = .04
+	penalty        = .002
+	fragilePenalty = .01
 )
 
 var fragile = [cues]bool{Grain: true, Shine: true, Spread: true, Contrast: true, Pulse: true, PeakAround: true}
@@ -37,17 +41,88 @@ var fragile = [cues]bool{Grain: true, Shine: true, Spread: true, Contrast: true,
 // others, to find the threshold.
 const folds = 6
 
-// Fit makes a regression of examples: scales from the living, weights by descent on
-// the penalised log-likelihood, living people and attacks weighing the same, attacks
-// that are missed more with each round. The threshold turns away a share spared of
-// the living, as fits to other people judge them: of what a fit has seen it thinks
-// too well.
-func Fit(examples []Example, spared float64) (Regression, error) {
-	var logits []float64 // of the living, against the mean of the attacks' and theirs
-	for k := range folds {
+// Fit makes a regression of examples for each kind of attack among them: scales from
+// the living, weights by descent on the penalised log-likelihood, living people and
+// attacks weighing the same, attacks that are missed more with each round. The
+// thresholds together turn away at most a share spared of the living, as fits to
+// other people judge them: of what a fit has seen it thinks too well. That share is
+// spent on the kind whose worst species passes most often.
+func Fit(examples []Example, spared float64) (map[string]Regression, error) {
+	var kinds []*kind
+	for _, e := range examples {
+		if !e.Live && !slices.ContainsFunc(kinds, func(k *kind) bool { return k.name == e.Kind }) {
+			kinds = append(kinds, &kind{name: e.Kind})
+		}
+	}
+	if len(kinds) == 0 {
+		return nil, errors.New("fit liveness: there are no attacks")
+	}
+	for _, k := range kinds {
+		if err := k.fit(slices.DeleteFunc(slices.Clone(examples), func(e Example) bool { return !e.Live && e.Kind != k.name })); err != nil {
+			return nil, fmt.Errorf("fit liveness against %s: %w", k.name, err)
+		}
+	}
+	for {
+		worst := slices.MaxFunc(kinds, func(a, b *kind) int { return cmp.Compare(a.missed(), b.missed()) })
+		if worst.missed() == 0 {
+			break
+		}
+		worst.away++
+		if float64(away(kinds)) > spared*float64(len(worst.living)) {
+			worst.away--
+			break
+		}
+	}
+	out := map[string]Regression{}
+	for _, k := range kinds {
+		k.bias -= k.threshold()
+		out[k.name] = k.regression()
+	}
+	return out, nil
+}
+
+// kind is a fit to one kind of attack, and what fits to other people think of those
+// whom no rule speaks against.
+type kind struct {
+	*fitting
+	name    string
+	living  []float64
+	attacks map[string][]float64
+	away    int // how many of the living its threshold turns away
+}
+
+func (k *kind) threshold() float64 { return slices.Sorted(slices.Values(k.living))[k.away] }
+
+// missed is the share of its worst species that passes.
+func (k *kind) missed() (most float64) {
+	for species, logits := range k.attacks {
+		n := 0.
+		for _, l := range logits {
+			if l >= k.threshold() {
+				n++
+			}
+		}
+		most = max(most, n/float64(k.groups[species]))
+	}
+	return most
+}
+
+// away counts the living whom any threshold turns away.
+func away(kinds []*kind) (n int) {
+	for i := range kinds[0].living {
+		if slices.ContainsFunc(kinds, func(k *kind) bool { return k.living[i] < k.threshold() }) {
+			n++
+		}
+	}
+	return n
+}
+
+func (k *kind) fit(examples []Example) (err error) {
+	k.attacks = map[string][]float64{}
+	for part := range folds {
 		var seen, other []Example
 		for _, e := range examples {
-			if int(e.Person)%folds == k {
+			if int(e.Person)%folds == part {
 				other = append(other, e)
 			} else {
 				seen = append(seen, e)
@@ -55,22 +130,24 @@ func Fit(examples []Example, spared float64) (Regression, error) {
 		}
 		f, err := newFitting(seen)
 		if err != nil {
-			return Regression{}, err
+			return err
 		}
 		f.run()
 		for i := range other {
-			if other[i].Live && !other[i].Broken {
-				logits = append(logits, f.logit(&other[i]))
+			switch e := &other[i]; {
+			case e.Broken:
+			case e.Live:
+				k.living = append(k.living, f.logit(e))
+			default:
+				k.attacks[e.Group] = append(k.attacks[e.Group], f.logit(e))
 			}
 		}
 	}
-	f, err := newFitting(examples)
-	if err != nil {
-		return Regression{}, err
+	if k.fitting, err = newFitting(examples); err != nil {
+		return err
 	}
-	f.run()
-	f.bias -= quantile(logits, spared)
-	return f.regression(), nil
+	k.run()
+	return nil
 }
 
 func newFitting(examples []Example) (*fitting, error) {
@@ -84,7 +161,7 @@ func newFitting(examples []Example) (*fitting, error) {
 		}
 	}
 	if len(living) < 10 || len(groups) == 0 {
-		return nil, errors.New("fit liveness: too few living people or attacks")
+		return nil, errors.New("too few living people or attacks")
 	}
 	f := &fitting{examples: examples, groups: groups, extra: map[string]float64{}}
 	for c := range cues {

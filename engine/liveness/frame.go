@@ -18,6 +18,8 @@ type Frame struct {
 
 	thumb  *thumb    // the whole picture, small
 	coarse *thumb    // … and smaller
+	blue   *thumb    // its Cb, of the coarse one's size; nil: it has no colour
+	red    *thumb    // … Cr
 	window []float32 // the face, upright
 	fine   fine      // what the finest detail of the picture says
 	skin   skin      // colour and shine
@@ -30,6 +32,7 @@ func Observe(img image.Image, face engine.Face, t engine.Template, at time.Durat
 	f.Face = placed(face, img.Bounds())
 	f.thumb = p.thumb()
 	f.coarse = f.thumb.reduced()
+	f.blue, f.red = p.colours(f.coarse)
 	f.window = p.window(f.Face)
 	f.fine = p.fine(f.Face)
 	f.skin = p.skin(f.Face)
@@ -136,6 +139,35 @@ func (p *picture) reduced(n int, scale float64) *thumb {
 		}
 	}
 	return t
+}
+
+// colours are the planes of colour, as small as a thumb.
+func (p *picture) colours(like *thumb) (blue, red *thumb) {
+	if p.ycc == nil {
+		return nil, nil
+	}
+	b := p.ycc.Rect
+	at := p.ycc.COffset(b.Min.X, b.Min.Y)
+	w, h := p.ycc.COffset(b.Max.X-1, b.Min.Y)-at+1, (p.ycc.COffset(b.Min.X, b.Max.Y-1)-at)/max(p.ycc.CStride, 1)+1
+	plane := func(pix []byte) *thumb {
+		t := &thumb{w: like.w, h: like.h, scale: like.scale, pix: make([]byte, like.w*like.h)}
+		kx, ky := like.scale*float64(w)/float64(p.w), like.scale*float64(h)/float64(p.h)
+		for y := range t.h {
+			for x := range t.w {
+				x0, y0 := min(int(float64(x)*kx), w-1), min(int(float64(y)*ky), h-1)
+				x1, y1 := min(max(x0+1, int(float64(x+1)*kx)), w), min(max(y0+1, int(float64(y+1)*ky)), h)
+				sum := 0
+				for v := y0; v < y1; v++ {
+					for _, c := range pix[v*p.ycc.CStride+x0 : v*p.ycc.CStride+x1] {
+						sum += int(c)
+					}
+				}
+				t.pix[y*t.w+x] = byte((sum + (x1-x0)*(y1-y0)/2) / ((x1 - x0) * (y1 - y0)))
+			}
+		}
+		return t
+	}
+	return plane(p.ycc.Cb[at:]), plane(p.ycc.Cr[at:])
 }
 
 // coarser is by how much the second thumb is smaller.

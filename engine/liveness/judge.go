@@ -84,7 +84,7 @@ func (m *Measures) Rules() (reasons []Reason) {
 	if m[Continuity] < nextLeast || m[Resemblance] < 0 {
 		reasons = append(reasons, Foreign)
 	}
-	if m[Cut] > cutLimit {
+	if m[Cut] > cutLimit || m[Tint] > tintLimit {
 		reasons = append(reasons, CutFrames)
 	}
 	return reasons
@@ -224,8 +224,11 @@ func alike(f, g *Frame) (score float64, ok bool) {
 	return engine.Compare(f.Template, g.Template), true
 }
 
-// cutLimit is the jump of the room that is no lamp that was switched on.
-const cutLimit = 5.0
+// Jumps of the room, and of its colour, that are no lamp that was switched on.
+const (
+	cutLimit  = 5.0
+	tintLimit = .5
+)
 
 // jumps reports whether the face leaps further between two frames than a head can
 // go: more than its own size in the time of a blink, or between two sizes.
@@ -241,7 +244,7 @@ func jumps(frames []Frame) bool {
 		if math.Hypot(a.X-b.X, a.Y-b.Y) > d*(1+4*seconds) {
 			return true
 		}
-		if r := size(&f.Face) / max(size(&g.Face), 1); r > 1+1.6*seconds || r < 1/(1+1.6*seconds) {
+		if r := size(&f.Face) / max(size(&g.Face), 1); r > 1+2.5*seconds || r < 1/(1+2.5*seconds) {
 			return true
 		}
 	}
@@ -251,7 +254,7 @@ func jumps(frames []Frame) bool {
 // How far a head goes in answer to a move, against where it looked before.
 const (
 	turned  = .16 // eye distances, of the nose tip
-	lifted  = .7  // see pitch
+	lifted  = .5  // see nod
 	nearer  = 1.1 // times the size
 	forward = .11 // straight is less than that
 )
@@ -260,11 +263,23 @@ const (
 func follows(frames []Frame, asked []Move) bool {
 	rest := baseline(frames)
 	for i := range frames {
-		if len(asked) > 0 && rest.does(&frames[i], asked[0]) {
+		if len(asked) > 0 && rest.does(frames, i, asked[0]) {
 			asked = asked[1:]
 		}
 	}
 	return len(asked) == 0
+}
+
+// nod is how far the head looks up in a frame, the mean with those beside it in which
+// it is not turned: a single frame's is rough.
+func (a attitude) nod(frames []Frame, at int) float64 {
+	sum, n := 0., 0.
+	for i := max(at-1, 0); i <= min(at+1, len(frames)-1); i++ {
+		if f := &frames[i].Face; math.Abs(yaw(f)-a.yaw) < 1.5*turned {
+			sum, n = sum+pitch(f)-a.pitch, n+1
+		}
+	}
+	return sum / max(n, 1)
 }
 
 // attitude is how somebody looks into the camera at rest.
@@ -292,17 +307,17 @@ func baseline(frames []Frame) attitude {
 }
 
 // does reports whether a frame shows a move.
-func (a attitude) does(f *Frame, m Move) bool {
-	y, p := yaw(&f.Face)-a.yaw, pitch(&f.Face)-a.pitch
+func (a attitude) does(frames []Frame, at int, m Move) bool {
+	f := &frames[at]
+	y := yaw(&f.Face) - a.yaw
 	switch m {
 	case Left:
 		return y >= turned
 	case Right:
 		return y <= -turned
-	case Up:
-		return p >= lifted && math.Abs(y) < 1.5*turned
-	case Down:
-		return p <= -lifted && math.Abs(y) < 1.5*turned
+	case Up, Down:
+		p := a.nod(frames, at)
+		return math.Abs(y) < 1.5*turned && (m == Up && p >= lifted || m == Down && p <= -lifted)
 	case Closer:
 		return size(&f.Face) >= nearer*a.size
 	}
@@ -310,7 +325,7 @@ func (a attitude) does(f *Frame, m Move) bool {
 }
 
 // most are the n largest by a measure.
-func most(of []Cue, n int, by func(Cue) float64) []Cue {
-	slices.SortFunc(of, func(a, b Cue) int { return cmp.Compare(by(b), by(a)) })
+func most[T any](of []T, n int, by func(T) float64) []T {
+	slices.SortFunc(of, func(a, b T) int { return cmp.Compare(by(b), by(a)) })
 	return of[:min(n, len(of))]
 }

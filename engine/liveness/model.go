@@ -15,11 +15,13 @@ const Threshold = 50.0
 // BrokenScore is the highest score of a session that breaks a rule.
 const BrokenScore = 25.0
 
-// Model turns measures into a score. It is data: see calibration.json.
+// Model turns measures into a score. It is data: see calibration.json. Each kind of
+// attack ("paper", "display", "recording") has a regression of its own, and the least
+// score counts: that a head is no paper says nothing of whether it is on a display.
 type Model struct {
-	Origin  string     `json:"origin"` // which command made it, from what, when
-	Active  Regression `json:"active"`
-	Passive Regression `json:"passive"`
+	Origin  string                `json:"origin"` // which command made it, from what, when
+	Active  map[string]Regression `json:"active"`
+	Passive map[string]Regression `json:"passive"`
 }
 
 // Regression is a logistic regression over cues. The score is 100·σ(Bias + Σ w·z),
@@ -65,26 +67,38 @@ func (m *Model) score(v *Measures, active bool) (score float64, against []Cue) {
 	return 100 / (1 + math.Exp(-sum)), against
 }
 
-// explain is the logit of the score, and the cues that speak most against.
-func (m *Model) explain(v *Measures, active bool) (sum float64, against []Cue) {
-	r := &m.Passive
+// explain is the least logit over the kinds of attack, and the cues that speak most
+// for that kind.
+func (m *Model) explain(v *Measures, active bool) (logit float64, against []Cue) {
+	kinds := m.Passive
 	if active {
-		r = &m.Active
+		kinds = m.Active
 	}
+	logit = math.Inf(1)
+	for _, r := range kinds {
+		if sum, parts := r.logit(v); sum < logit {
+			logit, against = sum, nil
+			for c := range cues {
+				if parts[c] < 0 {
+					against = append(against, c)
+				}
+			}
+			against = most(against, 3, func(c Cue) float64 { return -parts[c] })
+		}
+	}
+	return logit, against
+}
+
+// logit is the sum of a regression, and what each cue adds to it.
+func (r *Regression) logit(v *Measures) (sum float64, parts [cues]float64) {
 	sum = r.Bias
-	var parts [cues]float64
 	for c := range cues {
-		t, ok := r.Terms[c.String()]
-		if !ok {
-			continue
-		}
-		parts[c] = t.contribution(v[c])
-		sum += parts[c]
-		if parts[c] < 0 {
-			against = append(against, c)
+		if t, ok := r.Terms[c.String()]; ok {
+			parts[c] = t.contribution(v[c])
+			sum += parts[c]
 		}
 	}
-	return sum, most(against, 3, func(c Cue) float64 { return -parts[c] })
+	return sum, parts
 }
 
 //go:embed calibration.json
@@ -116,13 +130,18 @@ func Parse(b []byte) (*Model, error) {
 	for _, n := range cueNames {
 		known[n] = true
 	}
-	for mode, r := range map[string]Regression{"active": m.Active, "passive": m.Passive} {
-		if len(r.Terms) == 0 {
-			return nil, fmt.Errorf("read liveness calibration: %s has no terms", mode)
+	for mode, kinds := range map[string]map[string]Regression{"active": m.Active, "passive": m.Passive} {
+		if len(kinds) == 0 {
+			return nil, fmt.Errorf("read liveness calibration: %s has no regression", mode)
 		}
-		for name, t := range r.Terms {
-			if !known[name] || !(t.Scale > 0) {
-				return nil, fmt.Errorf("read liveness calibration: %s: term %q is not usable", mode, name)
+		for kind, r := range kinds {
+			if len(r.Terms) == 0 {
+				return nil, fmt.Errorf("read liveness calibration: %s, %s: there are no terms", mode, kind)
+			}
+			for name, t := range r.Terms {
+				if !known[name] || !(t.Scale > 0) {
+					return nil, fmt.Errorf("read liveness calibration: %s, %s: term %q is not usable", mode, kind, name)
+				}
 			}
 		}
 	}

@@ -54,6 +54,19 @@ func Attacks() []Species {
 	return []Species{Flat, Bent14, Bent9, Mask, Shaken, Phone, Tablet, CloseUp, Swapped, Spliced, Reshot, Repeated}
 }
 
+// Kind is what a species of attack shows the camera, as a calibration knows it.
+func (s Species) Kind() string {
+	switch s {
+	case Live:
+		return ""
+	case Flat, Bent14, Bent9, Mask, Shaken:
+		return "paper"
+	case Phone, Tablet, CloseUp:
+		return "display"
+	}
+	return "recording"
+}
+
 // Attempt is one presentation.
 type Attempt struct {
 	Species Species

@@ -1,0 +1,92 @@
+package liveness
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// examples of n people: two kinds of attack, each like the living but for one cue,
+// and a rule speaks against some.
+func examples(n int) (all []Example) {
+	d := rand.New(rand.NewPCG(3, 4))
+	for i := range n {
+		e := Example{Person: int64(i)}
+		for c := range e.Measures {
+			e.Measures[c] = d.NormFloat64()
+		}
+		alive, paper, display, broken := e, e, e, e
+		alive.Live = true
+		paper.Kind, paper.Group = "paper", "print"
+		paper.Measures[Third] -= 6
+		display.Kind, display.Group = "display", "screen"
+		display.Measures[Fringe] += 6
+		broken.Kind, broken.Group, broken.Broken = "paper", "flat", true
+		all = append(all, alive, paper, display, broken)
+	}
+	return all
+}
+
+// A fit knows each kind of attack by its own cue, however alive the rest looks, and
+// turns away no more of the living than it may.
+func TestFitKnowsEachKind(t *testing.T) {
+	all := examples(60)
+	m := Model{}
+	var err error
+	if m.Active, err = Fit(all, .05); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Active) != 2 {
+		t.Fatalf("%d kinds", len(m.Active))
+	}
+	missed := map[string]int{}
+	for i := range all {
+		e := &all[i]
+		if alive := m.Score(&e.Measures, true) >= Threshold; alive != e.Live && !e.Broken {
+			missed[e.Group]++
+		}
+	}
+	if missed[""] > 3 || missed["print"] > 1 || missed["screen"] > 1 {
+		t.Errorf("wrong about %v", missed)
+	}
+	lies := all[1].Measures
+	lies[Fringe], lies[Carried], lies[Banding] = -9, -9, -9
+	score, against := m.score(&lies, true)
+	if score >= Threshold || against[0] != Third {
+		t.Errorf("a print without a display's signs: %.0f, against it %v", score, against)
+	}
+	for kind, r := range m.Active {
+		for name, term := range r.Terms {
+			if term.Low != 0 && math.Signbit(term.Low) != math.Signbit(directionOf(name)) || term.High != 0 && math.Signbit(term.High) != math.Signbit(directionOf(name)) {
+				t.Errorf("%s: %s goes against its direction", kind, name)
+			}
+		}
+	}
+}
+
+func directionOf(name string) float64 {
+	for c := range cues {
+		if c.String() == name {
+			return directions[c]
+		}
+	}
+	return 0
+}
+
+// What is there too little of is no calibration.
+func TestFitWantsBothSides(t *testing.T) {
+	all := examples(60)
+	var living, attacks []Example
+	for _, e := range all {
+		if e.Live {
+			living = append(living, e)
+		} else {
+			attacks = append(attacks, e)
+		}
+	}
+	for name, of := range map[string][]Example{"nothing": nil, "the living alone": living, "attacks alone": attacks, "few": all[:20]} {
+		if _, err := Fit(of, .05); err == nil {
+			t.Errorf("%s made a calibration", name)
+		}
+	}
+}
