@@ -1,9 +1,10 @@
 // Package convert turns trained networks into TensorFlow Lite models that the
 // XNNPACK delegate runs as a whole.
 //
-// It reads two formats, the ones the face networks are published in: OpenVINO
-// IR, version 10 or 11 (an .xml file with its .bin), and the weights of
-// face-api's face recognition network (a JSON manifest with its .bin). Both
+// It reads three formats, the ones the face networks are published in: OpenVINO
+// IR, version 10 or 11 (an .xml file with its .bin), the weights of face-api's
+// face recognition network (a JSON manifest with its .bin), and ncnn (a .param
+// file with its .bin), as the networks against presentation attacks are. All
 // become a small graph in the channels-last layout, which is folded (affine
 // layers into convolutions, activations into the operators before them) and
 // written as a .tflite flatbuffer:
@@ -57,6 +58,18 @@ func OpenVINO(xml, bin []byte, opt Options) ([]byte, error) {
 // unit length.
 func FaceAPI(manifest, weights []byte, opt Options) ([]byte, error) {
 	g, err := readFaceAPI(manifest, weights)
+	if err != nil {
+		return nil, err
+	}
+	return g.write(opt)
+}
+
+// NCNN converts a network of ncnn from the contents of its .param and .bin files. What
+// the file says of the size of its input is a hint there, and is not read: the model
+// takes [1, height, width, 3]. A softmax at the end is left out: the model gives what
+// goes into it, and who reads that takes the exponentials.
+func NCNN(param, bin []byte, height, width int, opt Options) ([]byte, error) {
+	g, err := readNCNN(param, bin, extent{height, width, 3})
 	if err != nil {
 		return nil, err
 	}

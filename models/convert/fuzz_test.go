@@ -42,3 +42,17 @@ func FuzzFaceAPI(f *testing.F) {
 		}
 	})
 }
+
+// FuzzNCNN does the same for networks of ncnn.
+func FuzzNCNN(f *testing.F) {
+	for seed := range uint64(3) {
+		param, bin, _, _ := miniature(seed)
+		f.Add(param, bin)
+	}
+	f.Fuzz(func(t *testing.T, param, bin []byte) {
+		m, err := convert.NCNN(param, bin, 6, 6, convert.Options{})
+		if err == nil {
+			wellFormed(t, readModel(t, m))
+		}
+	})
+}
