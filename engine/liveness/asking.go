@@ -16,6 +16,7 @@ type Asking struct {
 	shown int     // frames in a row that show asked[done]
 	early []Frame // until the first move is done: how the person looks at rest
 	rest  attitude
+	last  []Frame // the newest two: see attitude.nod
 }
 
 // Ask starts a challenge.
@@ -46,7 +47,8 @@ func (a *Asking) See(f Frame) {
 		a.early = append(a.early, f)
 		a.rest = baseline(a.early)
 	}
-	if a.shown++; !a.rest.does(&f, m) {
+	a.last = append(a.last[max(len(a.last)-1, 0):], f)
+	if a.shown++; !a.rest.does(a.last, len(a.last)-1, m) {
 		a.shown = 0
 	}
 	if a.shown == enough {
@@ -55,4 +57,4 @@ func (a *Asking) See(f Frame) {
 }
 
 // Straight reports whether a face looks into the camera.
-func Straight(f *Frame) bool { return attitude{}.does(f, Center) }
+func Straight(f *Frame) bool { return attitude{}.does([]Frame{*f}, 0, Center) }
