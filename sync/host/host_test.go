@@ -201,7 +201,8 @@ type box struct {
 	store    *bolt.Store
 	merchant store.MerchantID
 	id       store.DeviceID
-	stop     func()                       // ends it
+	stop     func() // ends it
+	archived func(context.Context, uint64, int) ([]store.Envelope, error)
 	note     atomic.Pointer[audit.Signed] // its newest checkpoint
 	public   ed25519.PublicKey
 }
@@ -233,7 +234,7 @@ func newBox(x *central) *box {
 // run starts the box, until the test ends or stop is called.
 func (b *box) run() {
 	b.Helper()
-	b.Box = host.NewBox(host.BoxConfig{Store: b.store, Uplink: eager, Checkpoint: b.checkpoint, Measure: func() []uplink.Measured {
+	b.Box = host.NewBox(host.BoxConfig{Store: b.store, Uplink: eager, Checkpoint: b.checkpoint, Archived: b.archived, Measure: func() []uplink.Measured {
 		return []uplink.Measured{{Name: "temperature", Value: 41.5}, {Name: "frame_rate", Value: 25}}
 	}})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -713,6 +714,93 @@ func TestReadings(t *testing.T) {
 	if got := x.Readings(store.NewUUID[store.DeviceID]()); len(got) != 0 {
 		t.Errorf("of another box there is %+v", got)
 	}
+}
+
+// A central that has lost what a box sent, as after a restore, gets it again, out of the
+// archive of the box's journal too; and what the box had made stands.
+func TestEventsFromTheArchive(t *testing.T) {
+	x := newCentral(t, host.CentralConfig{})
+	b := newBox(x)
+	p := person(b.merchant, "Ada")
+	p.Phone = "1"
+	update(t, b.store, func(tx *store.Tx) error { return store.Put(tx, p) })
+	b.decide(600)
+	await(t, "the box has everything", b.settled)
+	b.stop()
+	journal, err := audit.Open(t.Context(), audit.Config{Store: b.store, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer journal.Close()
+	if err := journal.Archive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	head := b.head()
+	view(t, b.store, func(tx *store.Tx) error {
+		left, err := store.Events(tx, 0, 1000)
+		if len(left) > 5 {
+			t.Errorf("%d events are in the store", len(left))
+		}
+		return err
+	})
+	lose := func() {
+		update(t, x.store, func(tx *store.Tx) error {
+			there, err := store.Get[store.Person](tx, p.ID)
+			there.Phone = "older"
+			_, trimErr := store.TrimForeign(tx, b.id, time.Now().Add(time.Hour), 10_000)
+			return errors.Join(err, trimErr, store.Put(tx, &there), store.Delete[store.Box](tx, b.id))
+		})
+	}
+	lose()
+	b.archived = journal.Archived
+	b.run()
+	await(t, "the central has all", func() bool { return b.settled() && x.held(b.id).Head >= head })
+	if m := x.held(b.id).Missing; m != 0 {
+		t.Errorf("%d events are missing", m)
+	}
+	archived, err := journal.Archived(t.Context(), 1, 10_000)
+	if err != nil || len(archived) < 600 {
+		t.Fatalf("%d events are archived, %v", len(archived), err)
+	}
+	view(t, b.store, func(box *store.Tx) error {
+		l, err := store.Get[store.Link](box, store.TheLink)
+		if err != nil {
+			return err
+		}
+		return x.store.View(t.Context(), func(tx *store.Tx) error {
+			for _, e := range archived[l.JoinedAt:] {
+				there, err := store.ForeignEvent(tx, store.NewForeignID(b.id, 1, e.Seq))
+				if err != nil || string(there.Raw) != string(e.Raw) {
+					t.Errorf("event %d: %v", e.Seq, err)
+				}
+			}
+			return nil
+		})
+	})
+	for name, s := range map[string]store.Store{"box": b.store, "central": x.store} {
+		await(t, "what the box made stands on the "+name, func() (same bool) {
+			view(t, s, func(tx *store.Tx) error {
+				there, err := store.Get[store.Person](tx, p.ID)
+				same = there.Phone == "1"
+				return err
+			})
+			return same
+		})
+	}
+
+	// Without the archive they are missing, and said to be.
+	b.stop()
+	lose()
+	b.archived = nil
+	b.run()
+	await(t, "the central has the rest", b.settled)
+	view(t, x.store, func(tx *store.Tx) error {
+		_, err := store.ForeignEvent(tx, store.NewForeignID(b.id, 1, archived[len(archived)/2].Seq))
+		if !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("an event that is nowhere is there: %v", err)
+		}
+		return nil
+	})
 }
 
 // client speaks the protocol by hand.
