@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/cypherface/edge/engine/tflite"
+	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/internal/join"
 	"github.com/cypherface/edge/store"
 	"github.com/cypherface/edge/store/bolt"
@@ -394,6 +396,128 @@ func update(t *testing.T, b *join.Box, fn func(tx *store.Tx) error) {
 	if err := b.Store.Update(t.Context(), benchCause, fn); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A fleet key is good at the boxes of its site, for what it may, until it is revoked,
+// and nowhere else.
+func TestFleetKeys(t *testing.T) {
+	c := startCentral(t)
+	var boxes []*join.Box
+	var hosts []*host.Box
+	for _, site := range []string{"north", "north", "south"} {
+		var made struct{ Code string }
+		c.must(&made, "claim", "--site", site)
+		b := newBox(t)
+		if _, err := b.Join(t.Context(), made.Code, join.Ask); err != nil {
+			t.Fatal(err)
+		}
+		boxes, hosts = append(boxes, b), append(hosts, runBox(t, b))
+	}
+	var made struct{ APIKey, KeyID, SiteID string }
+	c.must(&made, "keys", "create", "--fleet", "--site", "north", "--name", "kiosk", "--scopes", "match,detect")
+	var authorities []*auth.Authority
+	for _, b := range boxes {
+		a, err := auth.Open(t.Context(), b.Store, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		authorities = append(authorities, a)
+	}
+	good := func(i int) (auth.Principal, bool) {
+		t.Helper()
+		p, err := authorities[i].Authenticate(t.Context(), []string{"Bearer " + made.APIKey})
+		if err != nil && !errors.Is(err, auth.ErrUnauthorized) {
+			t.Fatal(err)
+		}
+		return p, err == nil
+	}
+	for i := range 2 {
+		await(t, "a box of the site takes the key", func() bool { _, ok := good(i); return ok })
+		p, _ := good(i)
+		if p.Merchant != boxes[i].Merchant || !p.Can(auth.Match) || !p.Can(auth.Detect) || p.Can(auth.UsersRead) {
+			t.Errorf("it is %+v", p)
+		}
+	}
+	await(t, "the third box has everything", func() bool { return hosts[2].Status().Link.Synced })
+	if _, ok := good(2); ok {
+		t.Error("a box of another site takes it")
+	}
+	if status := c.asKey(made.APIKey); status != http.StatusUnauthorized {
+		t.Errorf("the central answers it %d", status)
+	}
+	err := boxes[0].Store.Update(t.Context(), benchCause, func(tx *store.Tx) error {
+		return authorities[0].RevokeKey(tx, boxes[0].Merchant, store.KeyID(made.KeyID))
+	})
+	if !errors.Is(err, auth.ErrFleetKey) {
+		t.Errorf("a box revokes it: %v", err)
+	}
+	var list []key
+	if c.must(&list, "keys"); len(list) < 2 || list[len(list)-1].SiteID != made.SiteID || list[len(list)-1].Status != "active" {
+		t.Errorf("keys are %+v", list)
+	}
+
+	// While the data of a box is too old, it may have been revoked.
+	stale := func(yes bool) {
+		update(t, boxes[0], func(tx *store.Tx) error {
+			l, err := store.Get[store.Link](tx, store.TheLink)
+			l.Stale = yes
+			return errors.Join(err, store.Put(tx, &l))
+		})
+	}
+	stale(true)
+	if _, ok := good(0); ok {
+		t.Error("a box whose data is too old takes it")
+	}
+	stale(false)
+
+	// A box that leaves takes it no more; a revoked key ends everywhere.
+	if _, err := boxes[1].Leave(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, ok := good(1); ok {
+		t.Error("a box that left takes it")
+	}
+	if out, err := c.run("keys", "revoke", made.KeyID); err != nil || !strings.Contains(out, "revoked") {
+		t.Errorf("revoke: %v\n%s", err, out)
+	}
+	await(t, "the box takes it no more", func() bool { _, ok := good(0); return !ok })
+
+	// One of the central is none of a box.
+	var own struct{ APIKey, SiteID string }
+	c.must(&own, "keys", "create", "--name", "own")
+	if status := c.asKey(own.APIKey); status != http.StatusOK || own.SiteID != "" {
+		t.Errorf("the central answers its own key %d", status)
+	}
+	for _, args := range [][]string{{"keys", "create", "--fleet"}, {"keys", "create", "--site", "north"}, {"keys", "create", "--fleet", "--site", "nowhere"}, {"keys", "revoke"}, {"keys", "revoke", "x"}} {
+		if out, err := c.run(args...); err == nil {
+			t.Errorf("%v: %s", args, out)
+		}
+	}
+}
+
+// asKey lists people at the central's network address with a key.
+func (c *running) asKey(apiKey string) int {
+	c.Helper()
+	raw, err := os.ReadFile(filepath.Join(c.dir, "bootstrap.json"))
+	var boot struct{ URL string }
+	if err == nil {
+		err = json.Unmarshal(raw, &boot)
+	}
+	if err != nil {
+		c.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(c.Context(), "GET", boot.URL+"/api/users/", nil)
+	if err != nil {
+		c.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+apiKey)
+	k := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} // on loopback
+	resp, err := k.Do(req)
+	if err != nil {
+		c.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
 }
 
 // Codes that are not good are refused alike, and who tries many is told to wait.

@@ -38,6 +38,12 @@ sets it, in whole hours; 0 sets no limit. Without one, whoever lost a grant pass
 for as long as a box is cut off.
 
   cypherface-central policy --stale-after 72h`, (*client).policy},
+	"keys": {"[create --fleet --site NAME [--name KEY] [--scopes match,detect] | revoke ID]", `Lists the API keys of the central, makes one, or revokes one. With --fleet the key is
+good at all boxes of a site, once they have heard of it, and nowhere else; it is shown
+this once. A revoked one ends on a box as soon as the box hears of it.
+
+  cypherface-central keys create --fleet --site door-7 --name kiosk --scopes match,detect
+  cypherface-central keys revoke 1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff`, (*client).keys},
 	"devices": {"[revoke ID]", `Lists the boxes: what each has, how far it is behind, when it was last seen, whether
 its journal is what its signed checkpoints say, and how it last was; or revokes
 one, from which nothing is taken any more.
@@ -54,6 +60,8 @@ type client struct {
 	asJSON bool
 
 	site, name, address string
+	scopes              string
+	fleet               bool
 	life, staleAfter    time.Duration
 }
 
@@ -86,6 +94,12 @@ func runCommand(ctx context.Context, args []string, out io.Writer) (known bool, 
 		fs.StringVar(&c.name, "name", "", "`name` of the box that is to come")
 		fs.StringVar(&c.address, "address", "", "`host:port` where the box reaches this central; empty: as it listens")
 		fs.DurationVar(&c.life, "life", 24*time.Hour, "how long the code is good for")
+	}
+	if args[0] == "keys" {
+		fs.BoolVar(&c.fleet, "fleet", false, "create: a key for the boxes of a site, and not for the central")
+		fs.StringVar(&c.site, "site", "", "create --fleet: `name` or id of the site")
+		fs.StringVar(&c.name, "name", "", "create: `name` of the key")
+		fs.StringVar(&c.scopes, "scopes", "", "create: `permissions` of the key, with commas; none: all")
 	}
 	if args[0] == "policy" {
 		fs.DurationVar(&c.staleAfter, "stale-after", -1, "the `age` from which boxes let nobody pass; 0: none")
@@ -239,6 +253,93 @@ func (c *client) makeClaim(ctx context.Context, words []string) error {
 		fmt.Fprintf(w, "%s\n\nOn the box, once, until %s (it has to reach %s):\n\n  cypherface join %s\n",
 			made.Code, made.ExpiresAt.Local().Format("2006-01-02 15:04"), made.Address, made.Code)
 	})
+}
+
+// key is an API key as it is listed.
+type key struct {
+	KeyID  string   `json:"keyId"`
+	Name   string   `json:"name"`
+	Last4  string   `json:"last4"`
+	Status string   `json:"status"`
+	Role   string   `json:"role"`
+	Scopes []string `json:"scopes,omitempty"`
+	SiteID string   `json:"siteId,omitempty"`
+}
+
+// keys lists, makes and revokes API keys.
+func (c *client) keys(ctx context.Context, words []string) error {
+	switch {
+	case len(words) == 1 && words[0] == "create" && c.fleet == (c.site != ""):
+		return c.createKey(ctx)
+	case len(words) == 2 && words[0] == "revoke":
+		var done struct {
+			Success bool `json:"success"`
+		}
+		if err := c.call(ctx, "DELETE", "/merchant-api-key/"+words[1]+"/", nil, &done); err != nil {
+			return err
+		}
+		return c.print(done, func(w io.Writer) { fmt.Fprintln(w, "revoked; on a box as soon as it hears of it") })
+	case len(words) > 0:
+		return fmt.Errorf("keys: name the site of a fleet key with --fleet --site (%w)", errUsage)
+	}
+	var list struct {
+		Keys []key `json:"keys"`
+	}
+	if err := c.call(ctx, "GET", "/merchant-api-key/", nil, &list); err != nil {
+		return err
+	}
+	return c.print(list.Keys, func(w io.Writer) {
+		fmt.Fprintln(w, "ID\tNAME\tENDS WITH\tSTATUS\tMAY\tGOOD AT")
+		for _, k := range list.Keys {
+			may, at := k.Role, "this central"
+			if len(k.Scopes) > 0 {
+				may = strings.Join(k.Scopes, ",")
+			}
+			if k.SiteID != "" {
+				at = "boxes of site " + k.SiteID
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", k.KeyID, k.Name, k.Last4, k.Status, may, at)
+		}
+	})
+}
+
+func (c *client) createKey(ctx context.Context) error {
+	sent := map[string]any{"name": c.name}
+	if c.fleet {
+		id, err := c.siteCalled(ctx, c.site)
+		if err != nil {
+			return err
+		}
+		sent["siteId"] = id
+	}
+	if c.scopes != "" {
+		sent["scopes"] = strings.Split(c.scopes, ",")
+	}
+	var made struct {
+		APIKey string `json:"apiKey"`
+		KeyID  string `json:"keyId"`
+		SiteID string `json:"siteId,omitempty"`
+	}
+	if err := c.call(ctx, "POST", "/merchant-api-key/", sent, &made); err != nil {
+		return err
+	}
+	return c.print(made, func(w io.Writer) {
+		fmt.Fprintf(w, "apiKey  %s\nkeyId   %s\n\nThe key is shown this once.\n", made.APIKey, made.KeyID)
+	})
+}
+
+// siteCalled returns the id of a site by its name or id.
+func (c *client) siteCalled(ctx context.Context, name string) (string, error) {
+	list, err := c.sites(ctx)
+	for _, s := range list {
+		if s.SiteID == name || s.Name == name {
+			return s.SiteID, nil
+		}
+	}
+	if err == nil {
+		err = fmt.Errorf("there is no site %q (cypherface-central sites)", name)
+	}
+	return "", err
 }
 
 // policy shows or sets what holds for all boxes of the merchant.

@@ -5,6 +5,7 @@
 //	cypherface-central --data DIR --listen ADDRESS [--config FILE]
 //	cypherface-central claim --site door-7
 //	cypherface-central devices
+//	cypherface-central keys create --fleet --site door-7
 //	cypherface-central policy
 //	cypherface-central bench --json
 //

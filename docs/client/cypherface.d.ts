@@ -106,6 +106,7 @@ export interface KeyRequest {
   rotate?: boolean | string;
   role?: "integrator" | "operator" | "auditor" | "device";
   scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "users:bulk" | "users:exchange" | "models:read" | "consent" | "credentials:manage" | "credentials:verify" | "reviews:manage")[];
+  siteId?: string;
 }
 
 export interface NewKey {
@@ -118,6 +119,7 @@ export interface NewKey {
   role: "integrator" | "operator" | "auditor" | "device";
   scopes?: ("users:read" | "users:write" | "users:export" | "enrol" | "images:read" | "match" | "detect" | "identify" | "camera:capture" | "camera:view" | "events:read" | "verifications:read" | "users:bulk" | "users:exchange" | "models:read" | "consent" | "credentials:manage" | "credentials:verify" | "reviews:manage")[];
   createdAt: string;
+  siteId?: string;
 }
 
 export interface KeyList {
@@ -135,6 +137,7 @@ export interface Key {
   createdAt: string;
   lastUsedAt?: string;
   expiresAt?: string;
+  siteId?: string;
 }
 
 export interface UserFields {

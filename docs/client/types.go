@@ -24,6 +24,7 @@ type KeyRequest struct {
 	Rotate any      `json:"rotate,omitempty"`
 	Role   string   `json:"role,omitempty"`
 	Scopes []string `json:"scopes,omitempty"`
+	SiteID string   `json:"siteId,omitempty"` // at a central: of the boxes that it is good at
 }
 
 // NewKey is a key, shown this once.
@@ -37,6 +38,7 @@ type NewKey struct {
 	Role        string    `json:"role"`
 	Scopes      []string  `json:"scopes"`
 	CreatedAt   time.Time `json:"createdAt"`
+	SiteID      string    `json:"siteId"`
 }
 
 // KeyList is all keys of the merchant.
@@ -56,6 +58,7 @@ type Key struct {
 	CreatedAt  time.Time `json:"createdAt"`
 	LastUsedAt time.Time `json:"lastUsedAt"`
 	ExpiresAt  time.Time `json:"expiresAt"`
+	SiteID     string    `json:"siteId"`
 }
 
 // UserFields are what can be set of a user; nil, or an empty name, is not sent.

@@ -23,10 +23,11 @@ type apiKey struct {
 	CreatedAt  time.Time         `json:"createdAt"`
 	LastUsedAt time.Time         `json:"lastUsedAt,omitzero"` // to the hour
 	ExpiresAt  time.Time         `json:"expiresAt,omitzero"`
+	SiteID     store.SiteID      `json:"siteId,omitempty"` // of a fleet key
 }
 
 func (a *API) toKey(k *store.Key) apiKey {
-	return apiKey{k.ID, k.Name, k.Last4, a.Authority.KeyStatus(k), k.Role, k.Scopes, k.Created, k.LastUsed, k.Expires}
+	return apiKey{k.ID, k.Name, k.Last4, a.Authority.KeyStatus(k), k.Role, k.Scopes, k.Created, k.LastUsed, k.Expires, k.Site}
 }
 
 // keyRequest is the body of POST /merchant-api-key/.
@@ -35,6 +36,7 @@ type keyRequest struct {
 	Rotate rotation          `json:"rotate"`
 	Role   store.Role        `json:"role"`
 	Scopes []auth.Permission `json:"scopes"`
+	SiteID string            `json:"siteId"`
 }
 
 // rotation is which keys the new one takes the place of: true for all of
@@ -67,6 +69,9 @@ func (in *keyRequest) check() error {
 	if in.Role != "" && !slices.Contains(auth.Roles(), in.Role) {
 		bad.Field("role", "must be integrator, operator, auditor or device")
 	}
+	if _, err := store.ParseID[store.SiteID](in.SiteID); err != nil && in.SiteID != "" {
+		bad.Field("siteId", "must be the id of a site")
+	}
 	for _, s := range in.Scopes {
 		if !auth.IsScope(s) {
 			bad.Field("scopes", "has one that is none")
@@ -80,7 +85,8 @@ func (in *keyRequest) check() error {
 }
 
 // createKey is POST /merchant-api-key/: a new key, shown this once. With rotate
-// it takes the place of others, which work on for 24 hours.
+// it takes the place of others, which work on for 24 hours. With a site, which only a
+// central has, it is one for all boxes of the site.
 func (a *API) createKey(c *call) error {
 	var in keyRequest
 	if err := web.DecodeOptional(c.r, &in, 0); err != nil {
@@ -89,7 +95,12 @@ func (a *API) createKey(c *call) error {
 	if err := in.check(); err != nil {
 		return err
 	}
-	request := auth.KeyRequest{Name: in.Name, Role: in.Role, Scopes: in.Scopes, All: in.Rotate.all}
+	if in.SiteID != "" {
+		if err := a.central(); err != nil {
+			return err
+		}
+	}
+	request := auth.KeyRequest{Name: in.Name, Role: in.Role, Scopes: in.Scopes, All: in.Rotate.all, Site: store.SiteID(in.SiteID)}
 	if in.Rotate.key != "" {
 		request.Replaces = []store.KeyID{in.Rotate.key}
 	}
@@ -116,7 +127,8 @@ func (a *API) createKey(c *call) error {
 		Role        store.Role        `json:"role"`
 		Scopes      []auth.Permission `json:"scopes,omitempty"`
 		CreatedAt   time.Time         `json:"createdAt"`
-	}{true, message, c.Merchant, shown, key.ID, a.info.Environment, key.Role, key.Scopes, key.Created})
+		SiteID      store.SiteID      `json:"siteId,omitempty"`
+	}{true, message, c.Merchant, shown, key.ID, a.info.Environment, key.Role, key.Scopes, key.Created, key.Site})
 }
 
 // listKeys is GET /merchant-api-key/.

@@ -32,6 +32,8 @@ func problem(err error) error {
 		return fail(http.StatusServiceUnavailable, "too many logins at a time; try again in a few seconds")
 	case errors.Is(err, auth.ErrReused):
 		return fail(http.StatusUnauthorized, "the token was exchanged for another before")
+	case errors.Is(err, auth.ErrFleetKey):
+		return fail(http.StatusConflict, "this key is one of the central's for all boxes of the site: change it there (cypherface-central keys)")
 	case errors.Is(err, auth.ErrTooMany):
 		return fail(http.StatusConflict, "the merchant has %d API keys; revoke one first", auth.MaxKeys)
 	case errors.Is(err, auth.ErrExpired):

@@ -172,6 +172,9 @@ func (a *Authority) byKey(ctx context.Context, apiKey string) (Principal, store.
 	err := a.store.View(ctx, func(tx *store.Tx) (err error) {
 		// Found by a keyed hash: how long the search takes tells nothing about the key.
 		key, err = store.Find(tx, store.KeyByHash, store.Plain(string(a.hash(apiKey))))
+		if errors.Is(err, store.ErrNotFound) {
+			key, err = fleetKey(tx, apiKey)
+		}
 		if err != nil {
 			return err
 		}
@@ -191,6 +194,11 @@ func (a *Authority) principal(tx *store.Tx, key *store.Key) (Principal, error) {
 	}
 	if !key.Expires.IsZero() && !a.now().Before(key.Expires) {
 		return Principal{}, fmt.Errorf("%w: the key has expired", ErrUnauthorized)
+	}
+	if key.Site != "" {
+		if err := goodHere(tx, key); err != nil {
+			return Principal{}, err
+		}
 	}
 	m, err := store.Get[store.Merchant](tx, key.Merchant)
 	if err != nil {

@@ -29,6 +29,7 @@ type KeyRequest struct {
 	Role    store.Role   // empty: an integrator
 	Scopes  []Permission // empty, for an integrator: all of Scopes
 	Expires time.Time    // zero: never
+	Site    store.SiteID // makes it a fleet key, see ErrFleetKey; empty: it is one of this store
 	// Replaces are keys that end in KeyOverlap; All stands for every key that
 	// works for an integrator.
 	Replaces []store.KeyID
@@ -54,7 +55,7 @@ func (a *Authority) MakeKey(tx *store.Tx, m store.MerchantID, r KeyRequest) (api
 			continue
 		}
 		working++
-		if r.All && old.Role == store.RoleIntegrator {
+		if r.All && old.Role == store.RoleIntegrator && old.Site == r.Site {
 			r.Replaces = append(r.Replaces, old.ID)
 		}
 	}
@@ -67,7 +68,12 @@ func (a *Authority) MakeKey(tx *store.Tx, m store.MerchantID, r KeyRequest) (api
 		}
 	}
 	apiKey, key = a.NewKey(m, r.Name, r.Role, r.Scopes...)
-	key.Expires = r.Expires
+	key.Expires, key.Site = r.Expires, r.Site
+	if key.Site != "" {
+		if key.Hash, err = fleetHash(tx, m, key.Site, apiKey); err != nil {
+			return "", key, err
+		}
+	}
 	return apiKey, key, store.Put(tx, &key)
 }
 
@@ -81,6 +87,9 @@ func (a *Authority) overlap(tx *store.Tx, m store.MerchantID, id store.KeyID) er
 	key, err := store.GetOf[store.Key](tx, m, id)
 	if err != nil {
 		return err
+	}
+	if theirs, err := ofCentral(tx, &key); err != nil || theirs {
+		return errors.Join(err, ErrFleetKey)
 	}
 	if !a.works(&key) || key.Account != "" {
 		return fmt.Errorf("replace key: %w", store.ErrNotFound)
@@ -101,6 +110,9 @@ func (a *Authority) RevokeKey(tx *store.Tx, m store.MerchantID, id store.KeyID) 
 	}
 	if err != nil || key.Status == store.Revoked {
 		return err
+	}
+	if theirs, err := ofCentral(tx, &key); err != nil || theirs {
+		return errors.Join(err, ErrFleetKey)
 	}
 	key.Status = store.Revoked
 	return store.Put(tx, &key)
@@ -183,7 +195,7 @@ func IsScope(p Permission) bool { return slices.Contains(Scopes(), p) }
 
 // stale reports whether it is time to note that a key was used.
 func (a *Authority) stale(k *store.Key) bool {
-	return a.timeKnown() == nil && a.now().Sub(k.LastUsed) >= keyUsedEvery
+	return k.Site == "" && a.timeKnown() == nil && a.now().Sub(k.LastUsed) >= keyUsedEvery
 }
 
 // touch notes that a key was used, if that is not known yet.

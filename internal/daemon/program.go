@@ -44,6 +44,7 @@ With one that runs:
   cypherface-central claim --site door-7    a code with which a box joins
   cypherface-central sites                  the sites, their boxes and revisions
   cypherface-central devices                the boxes; devices revoke ID
+  cypherface-central keys                   API keys, also for all boxes of a site
   cypherface-central policy                 how old the data of a box may be
   cypherface-central bench --json           what this machine can take
 

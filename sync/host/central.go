@@ -290,10 +290,14 @@ func (s *serving) carryOut(ctx context.Context, out hub.Output) hub.Input {
 		var in hub.Ingested
 		var before, after store.Box
 		err := s.Store.Update(ctx, causeOf(r.Device), func(tx *store.Tx) (err error) {
+			if s.Came == nil {
+				in, err = hub.IngestOf(tx, r)
+				return err
+			}
 			if before, err = store.Held(tx, store.DeviceID(r.Device)); err != nil {
 				return err
 			}
-			if in, err = hub.IngestOf(tx, r); err == nil && s.Came != nil {
+			if in, err = hub.IngestOf(tx, r); err == nil {
 				after, err = store.Held(tx, store.DeviceID(r.Device))
 			}
 			return err
