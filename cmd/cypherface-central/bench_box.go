@@ -18,24 +18,33 @@ import (
 	"github.com/cypherface/edge/sync/wire"
 )
 
-// benchBox is a box that says what a box says, out of a journal made beforehand.
+// benchBox is a box that says what a box says, out of a journal made beforehand, in
+// frames made beforehand: a real one has a machine of its own for that.
 type benchBox struct {
 	device  store.DeviceID
-	journal []wire.Event
+	events  int // of its journal
+	batches []batch
 	boot    wire.Boot
 
 	ws      *websocket.Conn
 	said    uint64
 	credits int64
-	next    int // of the journal, to be sent
+	next    int // of the batches, to be sent
 	acked   uint64
+}
+
+// batch is a stretch of a journal as it is sent.
+type batch struct {
+	frame []byte
+	cost  int64
 }
 
 // newBenchBox makes a box with n decisions in its journal.
 func newBenchBox(device store.DeviceID, n int) (*benchBox, error) {
-	b := &benchBox{device: device, journal: make([]wire.Event, n)}
+	b := &benchBox{device: device, events: n}
 	_, _ = rand.Read(b.boot[:]) // never fails
-	for i := range b.journal {
+	journal := make([]wire.Event, n)
+	for i := range journal {
 		e, personal := decision(uint64(i + 1))
 		plain := append(make([]byte, 16), personal...)
 		sum := sha256.Sum256(plain)
@@ -45,7 +54,18 @@ func newBenchBox(device store.DeviceID, n int) (*benchBox, error) {
 		if err != nil {
 			return nil, err
 		}
-		b.journal[i] = wire.Event{Raw: raw, Personal: plain}
+		journal[i] = wire.Event{Raw: raw, Personal: plain}
+	}
+	for from := 0; from < n; from += batchEvents {
+		m := &wire.Events{After: uint64(from), Events: journal[from:min(from+batchEvents, n)]}
+		if from > 0 {
+			m.Prev = wire.Hash(store.LeafHash(journal[from-1].Raw))
+		}
+		frame, err := wire.Encode(m)
+		if err != nil {
+			return nil, err
+		}
+		b.batches = append(b.batches, batch{frame, int64(wire.Cost(m))})
 	}
 	return b, nil
 }
@@ -67,7 +87,7 @@ func (b *benchBox) connect(ctx context.Context, address string) error {
 	}
 	b.ws, b.said, b.credits = ws, 0, 0
 	return b.send(&wire.Hello{
-		Oldest: wire.Oldest, Newest: wire.Newest, Device: string(b.device), Boot: b.boot, Epoch: 1, Head: uint64(len(b.journal)), Credits: 64 << 10,
+		Oldest: wire.Oldest, Newest: wire.Newest, Device: string(b.device), Boot: b.boot, Epoch: 1, Head: uint64(b.events), Credits: 64 << 10,
 	})
 }
 
@@ -76,6 +96,10 @@ func (b *benchBox) send(m wire.Message) error {
 	if err != nil {
 		return err
 	}
+	return b.write(frame)
+}
+
+func (b *benchBox) write(frame []byte) error {
 	b.said++
 	return b.ws.WriteMessage(websocket.BinaryMessage, frame)
 }
@@ -101,7 +125,8 @@ func (b *benchBox) serve(ctx context.Context, stay bool, welcome func()) error {
 		}
 		switch m := m.(type) {
 		case *wire.Welcome:
-			b.credits, b.next = int64(m.Credits), int(m.Head)
+			// The central takes whole batches.
+			b.credits, b.next = int64(m.Credits), (int(m.Head)+batchEvents-1)/batchEvents
 			welcome()
 		case *wire.Credits:
 			b.credits += int64(m.More)
@@ -112,27 +137,19 @@ func (b *benchBox) serve(ctx context.Context, stay bool, welcome func()) error {
 		case *wire.Error:
 			return fmt.Errorf("%w: %s", errTurnedAway, m.Text)
 		}
-		for err == nil && b.credits > 0 && b.next < len(b.journal) {
-			err = b.sendBatch()
+		for err == nil && b.credits > 0 && b.next < len(b.batches) {
+			next := &b.batches[b.next]
+			b.next++
+			b.credits -= next.cost
+			err = b.write(next.frame)
 		}
 		if err != nil {
 			return err
 		}
-		if !stay && b.acked == uint64(len(b.journal)) {
+		if !stay && b.acked == uint64(b.events) {
 			return nil
 		}
 	}
-}
-
-func (b *benchBox) sendBatch() error {
-	end := min(b.next+batchEvents, len(b.journal))
-	m := &wire.Events{After: uint64(b.next), Events: b.journal[b.next:end]}
-	if b.next > 0 {
-		m.Prev = wire.Hash(store.LeafHash(b.journal[b.next-1].Raw))
-	}
-	b.credits -= int64(wire.Cost(m))
-	b.next = end
-	return b.send(m)
 }
 
 // ingest measures what n boxes have accepted, and what the bare store takes.
