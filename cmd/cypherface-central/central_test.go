@@ -595,7 +595,7 @@ func TestHelp(t *testing.T) {
 // A small run of the whole measurement: each figure is there.
 func TestBench(t *testing.T) {
 	var out bytes.Buffer
-	known, err := runCommand(t.Context(), []string{"bench", "--json", "--boxes", "1,3", "--events", "600", "--people", "300", "--storm", "5"}, &out)
+	known, err := runCommand(t.Context(), []string{"bench", "--json", "--boxes", "1,3", "--events", "600", "--people", "300", "--storm", "5", "--rounds", "2"}, &out)
 	var r benchResult
 	if err == nil {
 		err = json.Unmarshal(out.Bytes(), &r)
