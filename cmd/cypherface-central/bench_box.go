@@ -173,12 +173,28 @@ func (s *benchSettings) ingest(ctx context.Context, n int) (p ingestPoint, err e
 		}
 		boxes = append(boxes, b)
 	}
-	begin := time.Now()
-	err = all(len(boxes), func(i int) error {
-		if err := boxes[i].connect(ctx, c.address); err != nil {
-			return err
+	// All are connected before any of them sends.
+	var begin time.Time
+	connected := make(chan error, 2*n)
+	start := make(chan struct{})
+	go func() {
+		for range n {
+			if err := <-connected; err != nil {
+				break // all returns it
+			}
 		}
-		return boxes[i].serve(ctx, false, func() {})
+		begin = time.Now()
+		close(start)
+	}()
+	err = all(n, func(i int) error {
+		err := boxes[i].connect(ctx, c.address)
+		if err == nil {
+			err = boxes[i].serve(ctx, false, func() { connected <- nil; <-start })
+		}
+		if err != nil {
+			connected <- err
+		}
+		return err
 	})
 	if err != nil {
 		return p, err
