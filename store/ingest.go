@@ -236,7 +236,7 @@ func (tx *Tx) merge(d *Device, e *Edit) (Merged, error) {
 	case e.Op == OpErase && e.Kind == KindPerson: // be it of the scope or not: it was once
 		return Merged{Merge: MergeAccepted}, tx.eraseHeard(d.Merchant, PersonID(e.ID))
 	case e.Op == OpDelete && there:
-		return Merged{Merge: MergeAccepted}, tx.remove(e.ID, rec)
+		return Merged{Merge: MergeAccepted}, tx.answered(f, e, func() error { return tx.remove(e.ID, rec) })
 	case e.Op == OpDelete:
 		return Merged{Merge: MergeAccepted}, errors.Join(tx.noteDeleted(RecordKey(e.Kind, e.ID)), tx.sendBack(f, e))
 	case e.Op == OpPut:
@@ -410,14 +410,24 @@ func (tx *Tx) putMerged(f *feed, e *Edit, rec shared, old loaded) error {
 			return err
 		}
 	}
-	if err := tx.put(e.ID, rec, old); err != nil {
-		return err
-	}
+	return tx.answered(f, e, func() error { return tx.put(e.ID, rec, old) })
+}
+
+// answered changes a record as a box wants it, and has the box hear of it where nothing
+// in its feed tells it, as the record is outside of its scope.
+func (tx *Tx) answered(f *feed, e *Edit, change func() error) error {
 	key := RecordKey(e.Kind, e.ID)
-	if rev, _, err := tx.marked(f, key); err != nil || rev != 0 {
+	before, _, err := tx.marked(f, key)
+	if err == nil {
+		err = change()
+	}
+	if err != nil {
 		return err
 	}
-	return tx.sendBack(f, e) // it does not belong to the box's own scope
+	if after, _, err := tx.marked(f, key); err != nil || after != before {
+		return err
+	}
+	return tx.sendBack(f, e)
 }
 
 // contest has a person yield unique values that somebody else has, and asks an

@@ -153,13 +153,14 @@ func (tx *Tx) applyErasure(id PersonID) error {
 }
 
 // applyGone removes a record, with what the box has changed of it; where it may come
-// again, not one that is on its way to the central whole.
+// again, not one that is on its way to the central whole, and not that the box has
+// deleted it.
 func (tx *Tx) applyGone(k Kind, id string, p *Pending, mayCome bool) error {
 	key := RecordKey(k, id)
 	if err := tx.dropReplica(key); err != nil {
 		return err
 	}
-	if mayCome && p != nil && p.Op == OpPut && (p.New || p.Again) || k == KindMerchant {
+	if mayCome && p != nil && (p.Op == OpDelete || p.New || p.Again) || k == KindMerchant {
 		return nil
 	}
 	if err := tx.dropPending(key); err != nil {

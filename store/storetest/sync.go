@@ -19,6 +19,7 @@ var syncTests = []test{
 	{"Tombstones", testTombstones},
 	{"RestoredCentral", testRestoredCentral},
 	{"MadeAnew", testMadeAnew},
+	{"OutOfScope", testOutOfScope},
 	{"RandomBoxes", testRandomBoxes},
 }
 
@@ -743,5 +744,72 @@ func testMadeAnew(s *suite) {
 	f.converged()
 	if _, err := get[store.Template](s, id); !errors.Is(err, store.ErrNotFound) {
 		s.Errorf("a face that was deleted is there: %v", err)
+	}
+}
+
+// testOutOfScope: what a box takes away is gone though it left the scope of the box
+// meanwhile; what it changes is not merged, and not lost.
+func testOutOfScope(s *suite) {
+	f := newFleet(s, 1)
+	a := f.boxes[0]
+	f.site, _ = get[store.Site](s, f.site.ID)
+	f.site.People = store.PeopleGranted
+	put(s, &f.site)
+	door := store.Door{ID: store.NewID[store.DoorID](start), Merchant: f.site.Merchant, Site: f.site.ID, Name: "door"}
+	put(s, &door)
+	var people [3]store.Person
+	var grants [3]store.Grant
+	for i := range people {
+		people[i] = newPerson(f.site.Merchant, i)
+		put(s, &people[i])
+		grants[i] = store.Grant{ID: store.NewID[store.GrantID](start), Merchant: f.site.Merchant, Person: people[i].ID, Door: door.ID}
+		put(s, &grants[i])
+	}
+	var crops [2]store.Crop
+	for i := range crops {
+		crops[i] = store.Crop{ID: store.NewID[store.CropID](start), Merchant: f.site.Merchant, Person: people[0].ID, Image: []byte("x")}
+		put(s, &crops[i])
+	}
+	f.settle()
+	for i := range grants {
+		s.update(func(tx *store.Tx) error { return store.Delete[store.Grant](tx, grants[i].ID) })
+	}
+	remove := func(c store.Crop) {
+		a.update(func(tx *store.Tx) error { return store.Delete[store.Crop](tx, c.ID) })
+	}
+	remove(crops[0])
+	a.update(func(tx *store.Tx) error { return store.Erase(tx, people[1].ID) })
+	p, _ := get[store.Person](a.suite, people[2].ID)
+	p.Phone = "of a"
+	put(a.suite, &p)
+	early := f.outgoing(a, 100)
+	remove(crops[1])
+	f.pull(a, 100) // that all three people have left it
+	s.update(func(tx *store.Tx) error { _, _, err := store.Ingest(tx, early); return err })
+	f.settle()
+	for i := range crops {
+		if _, err := get[store.Crop](s, crops[i].ID); !errors.Is(err, store.ErrNotFound) {
+			s.Errorf("picture %d, which was deleted, is there: %v", i, err)
+		}
+	}
+	if _, err := get[store.Person](s, people[1].ID); !errors.Is(err, store.ErrNotFound) {
+		s.Errorf("who was erased is there: %v", err)
+	}
+	a.view(func(tx *store.Tx) error {
+		for i := range crops {
+			if p, err := store.Get[store.Pending](tx, store.PendingID(store.RecordKey(store.KindCrop, string(crops[i].ID)))); !errors.Is(err, store.ErrNotFound) {
+				s.Errorf("the box waits for ever: %+v, %v", p, err)
+			}
+		}
+		return nil
+	})
+	var lost map[string]string
+	for _, e := range events(s) {
+		if e.Kind == store.EventConflict && e.Person == people[2].ID {
+			s.view(func(tx *store.Tx) error { return store.Personal(tx, &e, &lost) })
+		}
+	}
+	if lost["phone"] != "of a" {
+		s.Errorf("the journal keeps %v of what was lost", lost)
 	}
 }
