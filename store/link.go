@@ -225,7 +225,7 @@ func (tx *Tx) pendAgain(e *Event) error {
 	if err != nil {
 		return err
 	}
-	p.Again, p.Op, p.Seq = true, OpPut, max(p.Seq, e.Seq)
+	p.Again, p.Op, p.First, p.Seq = true, OpPut, min(p.First, e.Seq), max(p.Seq, e.Seq)
 	if there == nil {
 		deleted, err := tx.isDeleted(string(id))
 		if err != nil || !deleted && e.Change.Op != OpDelete { // it left the scope
