@@ -29,6 +29,8 @@ var foundHard = []struct {
 	{7, "store: an erasure was refused where a restored central had the person outside the scope of the box"},
 	{557, "store: who erased somebody's face erased the review of his disputed address"},
 	{945, "store: as seed 12168"},
+	{2965, "store: a box never heard of what it had deleted outside of its scope"},
+	{3395, "store: somebody went up again with an event later than the one that made him, and was lost with a central restored to between them"},
 	{2077, "store: a change of somebody who had left the scope was refused without a trace"},
 }
 
