@@ -70,6 +70,8 @@ type ingestPoint struct {
 	Rate   float64 `json:"eventsPerSecond"`
 	Bare   float64 `json:"bareStore"`
 	Ratio  float64 `json:"ratio"`
+	CPU    float64 `json:"cpuMicroseconds"`     // of the processor for an event, boxes included
+	BareC  float64 `json:"bareCpuMicroseconds"` // and of the bare store
 	Rounds int     `json:"rounds"`
 	Least  float64 `json:"leastRatio"` // of all rounds
 	Most   float64 `json:"mostRatio"`
@@ -136,9 +138,9 @@ func bench(ctx context.Context, args []string, out io.Writer) error {
 func (r *benchResult) print(out io.Writer) error {
 	fmt.Fprintf(out, "%s, %s\n\n", r.Machine, r.Date)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "BOXES\tEVENTS/S\tBARE STORE\tRATIO\tOF ROUNDS\n")
+	fmt.Fprintf(w, "BOXES\tEVENTS/S\tBARE STORE\tRATIO\tOF ROUNDS\tCPU OF AN EVENT\n")
 	for _, p := range r.Ingest {
-		fmt.Fprintf(w, "%d\t%.0f\t%.0f\t%.2f\t%d: %.2f to %.2f\n", p.Boxes, p.Rate, p.Bare, p.Ratio, p.Rounds, p.Least, p.Most)
+		fmt.Fprintf(w, "%d\t%.0f\t%.0f\t%.2f\t%d: %.2f to %.2f\t%.0f µs, bare %.0f µs\n", p.Boxes, p.Rate, p.Bare, p.Ratio, p.Rounds, p.Least, p.Most, p.CPU, p.BareC)
 	}
 	fmt.Fprintf(w, "\ncatch-up of %d people\t%.1f s\tbare %.1f s\t%.2f\n", r.Catchup.People, r.Catchup.Seconds, r.Catchup.Bare, r.Catchup.Ratio)
 	fmt.Fprintf(w, "%d boxes cut off\tserved again after %.1f s\tat most %d in a second\n", r.Storm.Boxes, r.Storm.Seconds, r.Storm.Peak)
@@ -152,6 +154,15 @@ func raiseFiles() {
 		limit.Cur = limit.Max
 		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) // fewer boxes then
 	}
+}
+
+// processor is how long the processor has worked for this process.
+func processor() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // batchEvents is how many events boxes and the bare store put into one transaction.

@@ -175,6 +175,7 @@ func (s *benchSettings) ingest(ctx context.Context, n int) (p ingestPoint, err e
 	}
 	// All are connected before any of them sends.
 	var begin time.Time
+	var work time.Duration
 	connected := make(chan error, 2*n)
 	start := make(chan struct{})
 	go func() {
@@ -183,7 +184,7 @@ func (s *benchSettings) ingest(ctx context.Context, n int) (p ingestPoint, err e
 				break // all returns it
 			}
 		}
-		begin = time.Now()
+		begin, work = time.Now(), processor()
 		close(start)
 	}()
 	err = all(n, func(i int) error {
@@ -200,9 +201,12 @@ func (s *benchSettings) ingest(ctx context.Context, n int) (p ingestPoint, err e
 		return p, err
 	}
 	p.Rate = float64(p.Events) / time.Since(begin).Seconds()
+	p.CPU = float64((processor() - work).Microseconds()) / float64(p.Events)
+	work = processor()
 	if p.Bare, err = s.bare(ctx, p.Events, n); err != nil {
 		return p, err
 	}
+	p.BareC = float64((processor() - work).Microseconds()) / float64(p.Events)
 	p.Ratio = p.Rate / p.Bare
 	return p, nil
 }
