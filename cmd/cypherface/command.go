@@ -14,7 +14,7 @@ import (
 func commands() []command {
 	return []command{
 		verifyCommand(), detectCommand(), evalCommand(), evalPadCommand(), benchCommand(),
-		enrolCommand(), identifyCommand(), usersCommand(), exportCommand(), importCommand(), consentCommand(), credentialsCommand(), retentionCommand(), reviewCommand(), cameraCommand(), envCommand(), joinCommand(), leaveCommand(), syncCommand(), storeCommand(), keysCommand(), accountsCommand(), mailCommand(), keyCommand(), auditCommand(), doctorCommand(),
+		enrolCommand(), identifyCommand(), usersCommand(), exportCommand(), importCommand(), consentCommand(), credentialsCommand(), retentionCommand(), reviewCommand(), cameraCommand(), doorCommand(), envCommand(), joinCommand(), leaveCommand(), syncCommand(), storeCommand(), keysCommand(), accountsCommand(), mailCommand(), keyCommand(), auditCommand(), doctorCommand(),
 		modelsCommand(), probeCommand(),
 	}
 }

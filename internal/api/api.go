@@ -15,7 +15,7 @@
 // but the engine, and listen on two addresses, so that a client changes only its
 // base URL.
 //
-// What accounts are is in internal/account, TLS in internal/web; doors are not here.
+// What accounts are is in internal/account, TLS in internal/web.
 package api
 
 import (
@@ -24,6 +24,7 @@ import (
 	"image"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -222,7 +223,7 @@ type operation struct {
 
 // operations lists the API. Aliases of the reference stand beside each other.
 func operations() []operation {
-	return append([]operation{
+	return slices.Concat([]operation{
 		{"POST", "/access-token", "", (*API).accessToken},
 		{"POST", "/refresh-token", "", (*API).refreshToken}, // the token may have expired
 		{"POST", "/login", "", (*API).signIn},
@@ -331,7 +332,7 @@ func operations() []operation {
 		{"GET", "/openapi.yaml", "", (*API).contract},
 		{"GET", "/docs", "", (*API).docs},
 		{"GET", "/{$}", "", (*API).landing},
-	}, siteOperations()...)
+	}, siteOperations(), doorOperations())
 }
 
 // Takes says which permission each operation of the public server takes, by method

@@ -13,12 +13,12 @@ import (
 )
 
 // objects are ids of what a merchant has.
-type objects struct{ user, session, key, image, account, invitation, text, erasure, credential, review, decision, bulk string }
+type objects struct{ user, session, key, image, account, invitation, text, erasure, credential, review, decision, bulk, door string }
 
 // strangers are ids that nobody has.
 var strangers = objects{
 	"5f0c0ffee0c0ffee0c0ffee0", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "x", "5f0c0ffee0c0ffee0c0ffee0", "5f0c0ffee0c0ffee0c0ffee0",
-	"5f0c0ffee0c0ffee0c0ffee1", "1-999999", "5f0c0ffee0c0ffee0c0ffee2", "5f0c0ffee0c0ffee0c0ffee3", "1-999998", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff",
+	"5f0c0ffee0c0ffee0c0ffee1", "1-999999", "5f0c0ffee0c0ffee0c0ffee2", "5f0c0ffee0c0ffee0c0ffee3", "1-999998", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "5f0c0ffee0c0ffee0c0ffee4",
 }
 
 // belongings makes one of each object for the box's merchant.
@@ -39,12 +39,13 @@ func (b *box) belongings() objects {
 	o.decision = fmt.Sprintf("%d-%d", e.Epoch, e.Seq)
 	o.credential = given.body["credential"].(map[string]any)["credentialId"].(string)
 	o.bulk = b.bulk(zipOf("bea.jpg", jpegOf(red).data))
+	o.door = b.newDoor(`{"name":"Front"}`)
 	return o
 }
 
 // request is a call of an operation about objects, well formed in all else.
 func (o *objects) request(op [2]string) (path string, sent any) {
-	path = strings.NewReplacer("{userId}", o.user, "{sessionId}", o.session, "{keyId}", o.key, "{textId}", o.text, "{erasureId}", o.erasure, "{credentialId}", o.credential, "{reviewId}", o.review, "{verificationId}", o.decision, "{accountId}", o.account, "{invitationId}", o.invitation, "{bulkId}", o.bulk).Replace(op[1])
+	path = strings.NewReplacer("{userId}", o.user, "{sessionId}", o.session, "{keyId}", o.key, "{textId}", o.text, "{erasureId}", o.erasure, "{credentialId}", o.credential, "{reviewId}", o.review, "{verificationId}", o.decision, "{accountId}", o.account, "{invitationId}", o.invitation, "{bulkId}", o.bulk, "{doorId}", o.door).Replace(op[1])
 	bodies := map[string]any{
 		"/register": `{"firstname":"A","lastname":"B","email":"a@example.org"}`, "/merchant-api-key": `{"rotate":"` + o.key + `"}`,
 		"/users/{userId}":         `{"phone":"1"}`,
@@ -64,6 +65,7 @@ func (o *objects) request(op [2]string) (path string, sent any) {
 		"/users/{userId}/consents/withdraw": `{"keepUser":true}`, "/merchant/policy": `{"refuseDuplicates":false}`,
 		"/users/{userId}/credentials": `{"type":"qr"}`, "/credential/verify": `{"type":"card","value":"0420-1815","doorId":"5f0c0ffee0c0ffee0c0ffee0"}`,
 		"/reviews/{reviewId}/settle": `{"outcome":"dismissed"}`, "/users/{userId}/merge": `{"from":"5f0c0ffee0c0ffee0c0ffee0"}`, "/verifications/{verificationId}/wrong": `{}`,
+		"/doors": `{"name":"Front"}`, "/doors/{doorId}": `{"policy":{"liveness":"off"}}`,
 		"/merchant/retention": `{"crops":0}`, "/merchant/retention/preview": `{"crops":1}`,
 	}
 	for alias, of := range map[string]string{"/user/register": "/register", "/face-match": "/face/match", "/face-detection": "/face/detect", "/face-liveness/start": "/start-liveness-session"} {
@@ -183,7 +185,7 @@ func TestEveryOperationOnAnotherMerchantsObjects(t *testing.T) {
 	apiKey, key := b.auth.NewKey(m, "owner", store.RoleOwner)
 	b.update(func(tx *store.Tx) error { return store.Put(tx, &key) })
 	own := []string{"/register", "/user/register", "/users", "/verifications", "/identify", "/events", "/camera/stream", "/camera/snapshot", "/accounts/invitations", "/merchant/invite", "/sync/status", "/sync/now", "/sync/adopt",
-		"/consent-texts", "/consent-texts/current", "/merchant/policy", "/merchant/retention", "/merchant/retention/preview", "/reviews", "/reviews/statistics", "/bulk", "/bulk/enrol", "/exchange/key", "/exchange/export", "/exchange/import"} // about the caller's own
+		"/consent-texts", "/consent-texts/current", "/merchant/policy", "/merchant/retention", "/merchant/retention/preview", "/reviews", "/reviews/statistics", "/bulk", "/bulk/enrol", "/exchange/key", "/exchange/export", "/exchange/import", "/doors"} // about the caller's own
 	takes := protected(t, b)
 	for op := range takes {
 		path, body := theirs.request(op)

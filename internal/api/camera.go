@@ -47,19 +47,21 @@ type watching struct {
 // asked is what the person at a door is asked for.
 type asked struct {
 	now, told string
-	frames    int // that now is so
+	move      string // of a challenge, that told asks for
+	frames    int    // that now is so
 }
 
-// askAfter is how many frames long something must be wrong before it is said.
+// askAfter is how many frames long something must be wrong before it is said. The
+// moves of a challenge are said at once.
 const askAfter = 5
 
 // Saw is told what the workflow sees at a door. When the person there is asked for
 // something, or no longer is, the listeners to the events are told so, for a
 // screen to show.
 func (a *API) Saw(m store.MerchantID, door store.DoorID, v verify.View) {
-	ask, reasons := "", []string(nil)
+	ask, move, reasons := "", "", []string(nil)
 	if len(v.Faces) > 0 {
-		ask, reasons = v.Faces[0].Ask, v.Faces[0].Reasons
+		ask, move, reasons = v.Faces[0].Ask, string(v.Faces[0].Move), v.Faces[0].Reasons
 	}
 	a.watching.mu.Lock()
 	if a.watching.asked == nil {
@@ -73,18 +75,18 @@ func (a *API) Saw(m store.MerchantID, door store.DoorID, v verify.View) {
 	if s.frames++; ask != s.now {
 		s.now, s.frames = ask, 1
 	}
-	tell := s.frames == askAfter && s.told != ask
+	tell := (s.frames == askAfter || move != "") && s.told != ask
 	if tell {
-		s.told = ask
+		s.told, s.move = ask, move
 	}
 	a.watching.mu.Unlock()
 	if !tell {
 		return
 	}
-	if ask == "" {
-		reasons = nil
+	if ask == "" || move != "" {
+		reasons = nil // a head that is told to turn is turned
 	}
-	a.feed.Publish(notice{Type: "guidance", Time: a.now().UTC(), DoorID: door, Action: "look", Ask: ask, Reasons: reasons, merchantID: m})
+	a.feed.Publish(notice{Type: "guidance", Time: a.now().UTC(), DoorID: door, Action: "look", Ask: ask, Move: move, Reasons: reasons, merchantID: m})
 }
 
 // watched finds the camera that a request is about, of the caller's merchant.
@@ -291,11 +293,12 @@ func (f *shot) caption() any {
 		BoundingBox struct{ Width, Height, Left, Top float64 }
 		Reasons     []string `json:"reasons,omitempty"`
 		Ask         string   `json:"ask,omitempty"`
+		Move        string   `json:"move,omitempty"`
 	}
 	faces := make([]face, len(f.Faces))
 	w, h := float64(f.Frame.Dx()), float64(f.Frame.Dy())
 	for i, s := range f.Faces {
-		faces[i].Reasons, faces[i].Ask = s.Reasons, s.Ask
+		faces[i].Reasons, faces[i].Ask, faces[i].Move = s.Reasons, s.Ask, string(s.Move)
 		box := &faces[i].BoundingBox
 		box.Left, box.Top = (s.Box.X0-float64(f.Frame.Min.X))/w, (s.Box.Y0-float64(f.Frame.Min.Y))/h
 		box.Width, box.Height = s.Box.Width()/w, s.Box.Height()/h

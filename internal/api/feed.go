@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"time"
 
@@ -51,6 +52,7 @@ type notice struct {
 	RequestID  string             `json:"requestId,omitempty"`
 	DeviceID   store.DeviceID     `json:"deviceId,omitempty"` // of a box, at its central
 	Ask        string             `json:"ask,omitempty"`      // what the person could do, for a screen
+	Move       string             `json:"move,omitempty"`     // … in one word, where it is part of a challenge
 	merchantID store.MerchantID   // whose it is; "" for all
 }
 
@@ -73,9 +75,14 @@ func (a *API) committed(commit store.Commit) {
 }
 
 func noticeOf(e *store.Event) notice {
+	counters := e.Counters
+	if e.Door != "" { // who listens may show it to the person there
+		counters = maps.Clone(counters)
+		delete(counters, "confidence")
+	}
 	return notice{
 		Type: e.Kind, Seq: e.Seq, Time: e.Time.UTC(), UserID: e.Person, DoorID: e.Door, Action: e.Action,
-		Outcome: e.Outcome, Reasons: e.Reasons, Counters: e.Counters, RequestID: e.Request, merchantID: e.Merchant,
+		Outcome: e.Outcome, Reasons: e.Reasons, Counters: counters, RequestID: e.Request, merchantID: e.Merchant,
 	}
 }
 

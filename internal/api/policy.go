@@ -99,7 +99,7 @@ func (a *API) changePolicy(c *call) error {
 		if err := store.Put(tx, &m); err != nil {
 			return err
 		}
-		return notePolicy(tx, c.Merchant, policyChanges(before, a.toPolicy(&m.Policy)))
+		return notePolicy(tx, c.Merchant, "", policyChanges(before, a.toPolicy(&m.Policy)))
 	})
 	if err != nil {
 		return err
@@ -113,30 +113,34 @@ func set[T any](into, given *T) {
 	}
 }
 
-// policyChanges says in words what differs.
-func policyChanges(before, after policy) (words []string) {
-	note := func(name string, from, to any) {
-		if from != to {
-			words = append(words, fmt.Sprintf("%s %v to %v", name, from, to))
-		}
+// changes are words for what a policy was and is.
+type changes []string
+
+func (c *changes) note(name string, from, to any) {
+	if from != to {
+		*c = append(*c, fmt.Sprintf("%s %v to %v", name, from, to))
 	}
-	note("fmr", before.FMR, after.FMR)
-	note("passiveLiveness", before.PassiveLiveness, after.PassiveLiveness)
-	note("refuseDuplicates", before.RefuseDuplicates, after.RefuseDuplicates)
-	note("requireConsent", before.RequireConsent, after.RequireConsent)
-	note("templateYears", before.TemplateYears, after.TemplateYears)
-	note("proposeCrops", before.ProposeCrops, after.ProposeCrops)
-	note("staleAfterHours", before.StaleAfterHours, after.StaleAfterHours)
+}
+
+// policyChanges says in words what differs.
+func policyChanges(before, after policy) (words changes) {
+	words.note("fmr", before.FMR, after.FMR)
+	words.note("passiveLiveness", before.PassiveLiveness, after.PassiveLiveness)
+	words.note("refuseDuplicates", before.RefuseDuplicates, after.RefuseDuplicates)
+	words.note("requireConsent", before.RequireConsent, after.RequireConsent)
+	words.note("templateYears", before.TemplateYears, after.TemplateYears)
+	words.note("proposeCrops", before.ProposeCrops, after.ProposeCrops)
+	words.note("staleAfterHours", before.StaleAfterHours, after.StaleAfterHours)
 	return words
 }
 
-// notePolicy puts a change of policy into the journal in words: the change of the
-// record alone would not say from what to what.
-func notePolicy(tx *store.Tx, m store.MerchantID, changes []string) error {
-	if len(changes) == 0 {
+// notePolicy puts a change of policy, of the merchant or a door, into the journal in
+// words: the change of the record alone would not say from what to what.
+func notePolicy(tx *store.Tx, m store.MerchantID, d store.DoorID, words changes) error {
+	if len(words) == 0 {
 		return nil
 	}
-	_, err := store.Append(tx, store.Event{Kind: store.EventAccess, Merchant: m, Action: "policy_change", Outcome: store.OutcomeDone, Reasons: changes}, nil)
+	_, err := store.Append(tx, store.Event{Kind: store.EventAccess, Merchant: m, Door: d, Action: "policy_change", Outcome: store.OutcomeDone, Reasons: words}, nil)
 	return err
 }
 

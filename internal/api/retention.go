@@ -115,7 +115,7 @@ func (a *API) changeRetention(c *call) error {
 		if err := store.Put(tx, &m); err != nil {
 			return err
 		}
-		return notePolicy(tx, c.Merchant, rights.RetentionChanges(&before, &m.Policy.Retention))
+		return notePolicy(tx, c.Merchant, "", rights.RetentionChanges(&before, &m.Policy.Retention))
 	})
 	if err != nil {
 		return err

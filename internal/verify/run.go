@@ -14,8 +14,8 @@ import (
 
 // What a door's policy means where it names nothing.
 const (
-	defaultFrames   = 3
-	defaultCoolDown = 5 * time.Second
+	DefaultFrames   = 3
+	DefaultCoolDown = 5 * time.Second
 )
 
 const (
@@ -240,10 +240,10 @@ func (w *watch) refresh(ctx context.Context, now time.Time) error {
 	w.read = now
 	r := rules{frames: w.door.Policy.Frames, coolDown: w.door.Policy.CoolDown}
 	if r.frames <= 0 {
-		r.frames = defaultFrames
+		r.frames = DefaultFrames
 	}
 	if r.coolDown <= 0 {
-		r.coolDown = defaultCoolDown
+		r.coolDown = DefaultCoolDown
 	}
 	if w.tracker == nil {
 		w.tracker, w.began = newTracker(r), now.Add(-time.Second)
