@@ -42,6 +42,11 @@ type MerchantPolicy struct {
 	FMR float64 `json:"fmr,omitempty"`
 	// PassiveLiveness says that a passive session suffices.
 	PassiveLiveness bool `json:"passiveLiveness,omitempty"`
+	// LockAfter is how many failed liveness sessions of a person within three minutes
+	// lock the person's sessions; 0: five.
+	LockAfter int `json:"lockAfter,omitempty"`
+	// LockFor is for how long; 0: five minutes.
+	LockFor time.Duration `json:"lockFor,omitempty"`
 	// RefuseDuplicates makes the enrolment of a known face a conflict.
 	RefuseDuplicates bool `json:"refuseDuplicates,omitempty"`
 	// RequireConsent enrols only those who agreed, see ConsentRequired; nil: as

@@ -415,6 +415,8 @@ export interface Withdrawn {
 export interface PolicyRequest {
   fmr?: number;
   passiveLiveness?: boolean;
+  livenessLockAfter?: number;
+  livenessLockSeconds?: number;
   refuseDuplicates?: boolean;
   requireConsent?: boolean;
   templateYears?: number;

@@ -77,6 +77,8 @@ type Withdrawn struct {
 type PolicyRequest struct {
 	FMR              *float64 `json:"fmr,omitempty"`
 	PassiveLiveness  *bool    `json:"passiveLiveness,omitempty"`
+	LockAfter        *int     `json:"livenessLockAfter,omitempty"`   // failed liveness sessions
+	LockSeconds      *int     `json:"livenessLockSeconds,omitempty"` // … lock the person's for so long
 	RefuseDuplicates *bool    `json:"refuseDuplicates,omitempty"`
 	RequireConsent   *bool    `json:"requireConsent,omitempty"`
 	TemplateYears    *int     `json:"templateYears,omitempty"`
@@ -88,6 +90,8 @@ type PolicyRequest struct {
 type Policy struct {
 	FMR              float64 `json:"fmr"`
 	PassiveLiveness  bool    `json:"passiveLiveness"`
+	LockAfter        int     `json:"livenessLockAfter"`
+	LockSeconds      int     `json:"livenessLockSeconds"`
 	RefuseDuplicates bool    `json:"refuseDuplicates"`
 	RequireConsent   bool    `json:"requireConsent"`
 	TemplateYears    int     `json:"templateYears"`

@@ -14,10 +14,25 @@ import (
 // one attack after the other. What is locked is worked out from the sessions that are
 // kept, so a restart unlocks nobody.
 const (
-	lockFailures = 5
-	lockWithin   = 3 * time.Minute
-	lockFor      = 5 * time.Minute // less than keepSession: what is forgotten locks nothing
+	lockWithin  = 3 * time.Minute
+	longestLock = keepSession - lockWithin // what is forgotten locks nothing
+
+	// Where a merchant says nothing:
+	lockAfter = 5
+	lockFor   = 5 * time.Minute
 )
+
+// lockOf is a merchant's policy with the defaults filled in.
+func lockOf(p *store.MerchantPolicy) (after int, lasts time.Duration) {
+	after, lasts = p.LockAfter, p.LockFor
+	if after == 0 {
+		after = lockAfter
+	}
+	if lasts == 0 {
+		lasts = lockFor
+	}
+	return after, lasts
+}
 
 // credential names what a call was authorized by: a key, whether by itself or by a
 // token of it, a login, or the operator on the box.
@@ -39,7 +54,12 @@ func (c *call) locked(tx *store.Tx, id store.PersonID) error {
 			failed = append(failed, s.Updated)
 		}
 	}
-	until := lockedUntil(failed)
+	m, err := store.Get[store.Merchant](tx, c.Merchant)
+	if err != nil {
+		return err
+	}
+	after, lasts := lockOf(&m.Policy)
+	until := lockedUntil(failed, after, lasts)
 	left := until.Sub(tx.Time())
 	if left <= 0 {
 		return nil
@@ -49,13 +69,13 @@ func (c *call) locked(tx *store.Tx, id store.PersonID) error {
 	return web.Fail(http.StatusTooManyRequests, "too many liveness sessions of this person failed; try again in %d seconds", seconds)
 }
 
-// lockedUntil is when the lock ends that failures at these times mean: each run of
-// lockFailures within lockWithin locks from its last.
-func lockedUntil(failed []time.Time) (until time.Time) {
+// lockedUntil is when the lock ends that failures at these times mean: each run of so
+// many within lockWithin locks from its last, for so long.
+func lockedUntil(failed []time.Time, after int, lasts time.Duration) (until time.Time) {
 	slices.SortFunc(failed, time.Time.Compare)
-	for i := lockFailures - 1; i < len(failed); i++ {
-		if failed[i].Sub(failed[i-lockFailures+1]) <= lockWithin {
-			until = failed[i].Add(lockFor)
+	for i := after - 1; i < len(failed); i++ {
+		if failed[i].Sub(failed[i-after+1]) <= lockWithin {
+			until = failed[i].Add(lasts)
 		}
 	}
 	return until

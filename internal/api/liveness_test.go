@@ -6,6 +6,7 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -203,6 +204,23 @@ func TestFailuresLockAPersonsSessions(t *testing.T) {
 	}
 	b.want(b.call("POST", "/check-liveness/", body(open)), 429)
 	b.session(other, blue, 3)
+
+	// How many and for how long is the merchant's to say, and holds at once.
+	owner := b.login()
+	for _, bad := range []string{`{"livenessLockAfter":0}`, `{"livenessLockSeconds":0}`, `{"livenessLockSeconds":3421}`} {
+		b.want(b.callAs(owner, "PUT", "/merchant/policy/", bad), 400)
+	}
+	b.want(b.callAs(owner, "PUT", "/merchant/policy/", `{"livenessLockAfter":6}`), 200)
+	open = b.session(id, red, 3)
+	a = b.want(b.callAs(owner, "PUT", "/merchant/policy/", `{"livenessLockAfter":2,"livenessLockSeconds":3420}`), 200)
+	if p := policyOf(a); p["livenessLockAfter"] != 2. || p["livenessLockSeconds"] != 3420. {
+		t.Errorf("policy %s", a.raw)
+	}
+	b.now = b.now.Add(50 * time.Minute)
+	b.want(b.call("POST", "/start-liveness-session/", fmt.Sprintf(`{"userId":%q}`, id)), 429)
+	if e := b.lastEvent(store.EventAccess); !slices.Contains(e.Reasons, "livenessLockSeconds 300 to 3420") {
+		t.Errorf("on record: %q", e.Reasons)
+	}
 }
 
 func TestSessionsAreSweptAway(t *testing.T) {

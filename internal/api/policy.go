@@ -17,6 +17,8 @@ import (
 type policy struct {
 	FMR              float64 `json:"fmr"`
 	PassiveLiveness  bool    `json:"passiveLiveness"`
+	LockAfter        int     `json:"livenessLockAfter"`
+	LockSeconds      int     `json:"livenessLockSeconds"`
 	RefuseDuplicates bool    `json:"refuseDuplicates"`
 	RequireConsent   bool    `json:"requireConsent"`
 	TemplateYears    int     `json:"templateYears"`
@@ -28,7 +30,8 @@ type policy struct {
 const maxStaleHours = 87600
 
 func (a *API) toPolicy(p *store.MerchantPolicy) policy {
-	out := policy{p.FMR, p.PassiveLiveness, p.RefuseDuplicates, p.ConsentRequired(a.info.Environment), p.TemplateYears, p.ProposeCrops, int(p.StaleAfter / time.Hour)}
+	after, lasts := lockOf(p)
+	out := policy{p.FMR, p.PassiveLiveness, after, int(lasts.Seconds()), p.RefuseDuplicates, p.ConsentRequired(a.info.Environment), p.TemplateYears, p.ProposeCrops, int(p.StaleAfter / time.Hour)}
 	if out.FMR == 0 {
 		out.FMR = 1e-4
 	}
@@ -61,6 +64,8 @@ func (a *API) changePolicy(c *call) error {
 	var in struct {
 		FMR              *float64 `json:"fmr"`
 		PassiveLiveness  *bool    `json:"passiveLiveness"`
+		LockAfter        *int     `json:"livenessLockAfter"`
+		LockSeconds      *int     `json:"livenessLockSeconds"`
 		RefuseDuplicates *bool    `json:"refuseDuplicates"`
 		RequireConsent   *bool    `json:"requireConsent"`
 		TemplateYears    *int     `json:"templateYears"`
@@ -79,6 +84,12 @@ func (a *API) changePolicy(c *call) error {
 	if in.StaleAfterHours != nil && (*in.StaleAfterHours < 0 || *in.StaleAfterHours > maxStaleHours) {
 		return web.Fail(http.StatusBadRequest, "the policy is not well formed").Field("staleAfterHours", fmt.Sprintf("must be from 0 (never) to %d", maxStaleHours))
 	}
+	if in.LockAfter != nil && (*in.LockAfter < 1 || *in.LockAfter > 100) {
+		return web.Fail(http.StatusBadRequest, "the policy is not well formed").Field("livenessLockAfter", "must be from 1 to 100")
+	}
+	if most := int(longestLock.Seconds()); in.LockSeconds != nil && (*in.LockSeconds < 1 || *in.LockSeconds > most) {
+		return web.Fail(http.StatusBadRequest, "the policy is not well formed").Field("livenessLockSeconds", fmt.Sprintf("must be from 1 to %d", most))
+	}
 	var m store.Merchant
 	err := a.store.Update(c.ctx(), c.cause(), func(tx *store.Tx) (err error) {
 		if m, err = store.Get[store.Merchant](tx, c.Merchant); err != nil {
@@ -87,6 +98,10 @@ func (a *API) changePolicy(c *call) error {
 		before := a.toPolicy(&m.Policy)
 		set(&m.Policy.FMR, in.FMR)
 		set(&m.Policy.PassiveLiveness, in.PassiveLiveness)
+		set(&m.Policy.LockAfter, in.LockAfter)
+		if in.LockSeconds != nil {
+			m.Policy.LockFor = time.Duration(*in.LockSeconds) * time.Second
+		}
 		set(&m.Policy.RefuseDuplicates, in.RefuseDuplicates)
 		set(&m.Policy.TemplateYears, in.TemplateYears)
 		set(&m.Policy.ProposeCrops, in.ProposeCrops)
@@ -126,6 +141,8 @@ func (c *changes) note(name string, from, to any) {
 func policyChanges(before, after policy) (words changes) {
 	words.note("fmr", before.FMR, after.FMR)
 	words.note("passiveLiveness", before.PassiveLiveness, after.PassiveLiveness)
+	words.note("livenessLockAfter", before.LockAfter, after.LockAfter)
+	words.note("livenessLockSeconds", before.LockSeconds, after.LockSeconds)
 	words.note("refuseDuplicates", before.RefuseDuplicates, after.RefuseDuplicates)
 	words.note("requireConsent", before.RequireConsent, after.RequireConsent)
 	words.note("templateYears", before.TemplateYears, after.TemplateYears)

@@ -17,6 +17,7 @@ import (
 	"github.com/cypherface/edge/camera"
 	"github.com/cypherface/edge/camera/ipcam"
 	"github.com/cypherface/edge/camera/v4l2"
+	"github.com/cypherface/edge/engine/liveness"
 	"github.com/cypherface/edge/internal/api"
 	"github.com/cypherface/edge/internal/synthface"
 	"github.com/cypherface/edge/internal/verify"
@@ -32,7 +33,9 @@ type eyes struct {
 	shared   *camera.Shared
 	busy     atomic.Int64 // since when (Unix ns) the workflow has worked on a frame; 0: it waits
 	view     atomic.Pointer[verify.View]
-	changed  chan struct{} // holds a token when the camera's state is another one
+	changed  chan struct{}                  // holds a token when the camera's state is another one
+	demo     atomic.Pointer[synthface.Demo] // the demo camera, where it is one
+	move     liveness.Move                  // that the door asked for last
 }
 
 // Limits of time around the cameras.
@@ -65,18 +68,18 @@ func (e *environment) openCamera(ctx context.Context) error {
 
 // openEyes opens a camera. The demo people live in the sandbox only.
 func (e *environment) openEyes(ctx context.Context, door store.DoorID, m store.MerchantID, url string) (*eyes, error) {
+	y := &eyes{door: door, merchant: m, url: url, changed: make(chan struct{}, 1)}
 	network := ipcam.Driver{Login: e.login}
 	drivers := map[string]camera.Driver{
 		"v4l2": v4l2.Open, "http": network.Open, "https": network.Open, "rtsp": network.Open, "rtsps": network.Open,
 	}
 	if e.name == store.Sandbox {
-		drivers["demo"] = demoDriver(filepath.Join(e.data, "cache", "demo"), e.log)
+		drivers["demo"] = y.demoDriver(filepath.Join(e.data, "cache", "demo"), e.log)
 	}
 	log := e.log
 	if door != "" {
 		log = log.With("door", string(door))
 	}
-	y := &eyes{door: door, merchant: m, url: url, changed: make(chan struct{}, 1)}
 	cam, err := camera.Open(ctx, url, camera.Options{Drivers: drivers, Log: log, Changed: func(camera.State) {
 		select {
 		case y.changed <- struct{}{}:
@@ -126,6 +129,7 @@ func (e *environment) look(ctx context.Context, y *eyes) error {
 	defer reader.Close()
 	return e.service.Run(ctx, reader, verify.DoorConfig{Merchant: y.merchant, Door: y.door, Saw: func(v verify.View) {
 		y.view.Store(&v)
+		y.answer(v)
 		e.api.Saw(y.merchant, y.door, v)
 	}})
 }
@@ -244,11 +248,34 @@ func (y *eyes) Snapshot(ctx context.Context) (image.Image, error) {
 	return img, nil
 }
 
-// demoDriver opens the demo camera, whose clips are kept in a folder.
-func demoDriver(dir string, log *slog.Logger) camera.Driver {
+// acts are the moves of a challenge as the demo people make them.
+var acts = map[liveness.Move]synthface.Act{
+	liveness.Left: synthface.TurnLeft, liveness.Right: synthface.TurnRight,
+	liveness.Up: synthface.LookUp, liveness.Down: synthface.LookDown, liveness.Closer: synthface.Closer,
+}
+
+// answer has the demo people do what the door asks for, each time that it asks for
+// something else. A real camera has no such ear.
+func (y *eyes) answer(v verify.View) {
+	demo, move := y.demo.Load(), liveness.Move("")
+	if len(v.Faces) > 0 {
+		move = v.Faces[0].Move
+	}
+	if demo == nil || move == y.move {
+		return
+	}
+	y.move = move
+	if act, ok := acts[move]; ok {
+		_ = demo.Ask(act) // it is one of those that can be asked for
+	}
+}
+
+// demoDriver opens the demo camera, whose clips are kept in a folder. At a door its
+// people can answer challenges.
+func (y *eyes) demoDriver(dir string, log *slog.Logger) camera.Driver {
 	return func(ctx context.Context, u *url.URL) (camera.Source, error) {
 		told := time.Now()
-		demo, err := synthface.OpenDemo(ctx, dir, u.Query(), synthface.DemoOptions{Log: log, Progress: func(ready, total int) {
+		demo, err := synthface.OpenDemo(ctx, dir, u.Query(), synthface.DemoOptions{Log: log, Answers: y.door != "", Progress: func(ready, total int) {
 			if time.Since(told) > 2*time.Second { // clips of an earlier start come at once
 				log.Info("demo people are being drawn", "clips", ready, "of", total)
 				told = time.Now()
@@ -260,6 +287,7 @@ func demoDriver(dir string, log *slog.Logger) camera.Driver {
 		if err != nil {
 			return nil, err
 		}
+		y.demo.Store(demo)
 		return demoSource{demo}, nil
 	}
 }

@@ -52,6 +52,12 @@ type doorBox struct {
 
 func newDoorBox(t *testing.T) *doorBox {
 	t.Helper()
+	return newDoorBoxOver(t, &blind{}, &models.Calibration{})
+}
+
+// newDoorBoxOver makes one that sees by an engine.
+func newDoorBoxOver(t *testing.T, eng verify.Engine, cal *models.Calibration) *doorBox {
+	t.Helper()
 	dir := t.TempDir()
 	st, err := bolt.Open(filepath.Join(dir, "store.db"), bolt.Options{Environment: store.Sandbox, NoSync: true})
 	if err != nil {
@@ -68,7 +74,7 @@ func newDoorBox(t *testing.T) *doorBox {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.service, err = verify.New(t.Context(), verify.Config{Store: st, Engine: &blind{}, Calibration: &models.Calibration{}}); err != nil {
+	if b.service, err = verify.New(t.Context(), verify.Config{Store: st, Engine: eng, Calibration: cal}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.service.Close)

@@ -26,9 +26,12 @@ const (
 	Nod                  // looks down, then up
 	Blink                // shuts the eyes twice
 	OpenMouth            //
+	LookUp               // lifts the chin
+	LookDown             // lowers it
+	Closer               // leans towards the camera
 )
 
-var actNames = [...]string{"empty", "enter", "look", "turn", "leave", "turn-left", "turn-right", "nod", "blink", "open-mouth"}
+var actNames = [...]string{"empty", "enter", "look", "turn", "leave", "turn-left", "turn-right", "nod", "blink", "open-mouth", "look-up", "look-down", "closer"}
 
 // String is the name that ParseAct knows.
 func (a Act) String() string {
@@ -132,6 +135,12 @@ func (a Act) at(t, side float64) (Pose, Expression) {
 		p.Yaw = -30 * once(.15, .85)
 	case Nod:
 		p.Pitch = -16*once(.1, .55) + 12*once(.45, .9)
+	case LookUp:
+		p.Pitch = 17 * once(.15, .85)
+	case LookDown:
+		p.Pitch = -17 * once(.15, .85)
+	case Closer:
+		p.Distance -= 15 * once(.15, .85)
 	case Blink:
 		e.Blink = max(once(.12, .56), once(.46, .9))
 		e.Blink = smooth(.25, .75, e.Blink)

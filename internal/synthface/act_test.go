@@ -6,7 +6,7 @@ import (
 )
 
 func TestActNames(t *testing.T) {
-	for a := Empty; a <= OpenMouth; a++ {
+	for a := Empty; a <= Closer; a++ {
 		if got, err := ParseAct(a.String()); err != nil || got != a {
 			t.Errorf("%v: %v, %v", a, got, err)
 		}
@@ -21,7 +21,7 @@ func TestActNames(t *testing.T) {
 
 // Acts follow each other in any order because they meet at home.
 func TestActsMeetAtHome(t *testing.T) {
-	for a := Enter; a <= OpenMouth; a++ {
+	for a := Enter; a <= Closer; a++ {
 		for _, side := range []float64{-1, 1} {
 			if a != Enter {
 				expectHome(t, a, "begins", 0, side)
@@ -44,7 +44,7 @@ func expectHome(t *testing.T, a Act, when string, at, side float64) {
 }
 
 func TestActsMoveSmoothly(t *testing.T) {
-	for a := Enter; a <= OpenMouth; a++ {
+	for a := Enter; a <= Closer; a++ {
 		last, _ := a.at(0, 1)
 		steps := int(a.Duration().Seconds() * 30)
 		for i := 1; i <= steps; i++ {
@@ -103,6 +103,9 @@ func TestActsDoWhatTheySay(t *testing.T) {
 		{Nod, func(p Pose, _ Expression) bool { return p.Pitch < -12 }},
 		{Blink, func(_ Pose, e Expression) bool { return e.Blink > .95 }},
 		{Look, func(_ Pose, e Expression) bool { return e.Blink > .9 }},
+		{LookUp, func(p Pose, _ Expression) bool { return p.Pitch > 15 }},
+		{LookDown, func(p Pose, _ Expression) bool { return p.Pitch < -15 }},
+		{Closer, func(p Pose, _ Expression) bool { return p.Distance < .8*home.Distance }},
 		{OpenMouth, func(_ Pose, e Expression) bool { return e.Mouth > .95 }},
 	} {
 		done := false

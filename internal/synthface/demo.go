@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"log/slog"
+	"math"
 	"net/url"
 	"slices"
 	"sync"
@@ -24,6 +25,9 @@ type DemoOptions struct {
 	// Progress is told, from a background goroutine, how many of the clips are
 	// ready. May be nil.
 	Progress func(ready, total int)
+	// Answers has the answers to the challenges of a door rendered too before somebody
+	// comes; otherwise each is, the first time that it is asked for.
+	Answers bool
 	// Log tells of clips that cannot be kept; nil discards.
 	Log *slog.Logger
 }
@@ -82,6 +86,9 @@ func OpenDemo(ctx context.Context, cacheDir string, query url.Values, opt DemoOp
 	if err != nil {
 		return nil, err
 	}
+	if opt.Answers {
+		set.answers = answers
+	}
 	d := &Demo{set: set, log: opt.Log, cache: cache, ended: make(chan struct{}), wake: make(chan struct{}, 1)}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
@@ -110,11 +117,14 @@ func (d *Demo) Close() error {
 	return nil
 }
 
-// Ask has the visitor do something, Turn to OpenMouth, as soon as they stand
+// answers are what the challenges of a door ask for.
+var answers = []Act{TurnLeft, TurnRight, LookUp, LookDown, Closer}
+
+// Ask has the visitor do something, Turn to Closer, as soon as they stand
 // before the camera and have ended what they are doing. A later Ask replaces
 // one that is waiting. The first time it is rendered meanwhile.
 func (d *Demo) Ask(a Act) error {
-	if a < Turn || a == Leave || a > OpenMouth {
+	if a < Turn || a == Leave || a > Closer {
 		return fmt.Errorf("ask for %s: it is not an answer to a challenge", a)
 	}
 	d.mu.Lock()
@@ -159,7 +169,34 @@ func (d *Demo) Next(ctx context.Context) (DemoFrame, error) {
 		return DemoFrame{}, err
 	}
 	d.seq++
+	swing(img, due.Sub(d.started))
 	return DemoFrame{Image: img, Time: due, Seq: d.seq, Dropped: d.dropped}, nil
+}
+
+// swing moves a picture by a few pixels, as a camera sees that does not hang quite
+// still. Without it the people, whose clips are played again and again, would stand
+// where they stood before to a hair, which liveness takes for a recording shown twice.
+func swing(img *image.YCbCr, at time.Duration) {
+	const reach, step = 3, 2 // steps to each side, pixels
+	wave := func(hertz, phase float64) int {
+		return int(math.Round(reach * math.Sin(2*math.Pi*hertz*at.Seconds()+phase)))
+	}
+	x, y := wave(.23, 0), wave(.31, 1)
+	w, h := img.Rect.Dx(), img.Rect.Dy()
+	shifted(img.Y, img.YStride, w, h, step*x, step*y)
+	shifted(img.Cb, img.CStride, (w+1)/2, (h+1)/2, x, y)
+	shifted(img.Cr, img.CStride, (w+1)/2, (h+1)/2, x, y)
+}
+
+// shifted moves a plane within its bounds, the border repeated.
+func shifted(pix []byte, stride, w, h, dx, dy int) {
+	from := slices.Clone(pix)
+	for y := range h {
+		row := from[min(max(y-dy, 0), h-1)*stride:]
+		for x := range w {
+			pix[y*stride+x] = row[min(max(x-dx, 0), w-1)]
+		}
+	}
 }
 
 // wait sleeps until the next tick, steps over those that have passed, and says

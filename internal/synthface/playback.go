@@ -112,7 +112,7 @@ func (p *playback) invite() bool {
 
 // all says whether a visitor's clips are in the cache.
 func (d *Demo) all(visitor int) bool {
-	for _, a := range visit {
+	for _, a := range d.set.acts() {
 		if !d.cache.cached(d.set.key(d.set.cast[visitor], a)) {
 			return false
 		}

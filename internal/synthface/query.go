@@ -3,6 +3,7 @@ package synthface
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,6 +15,7 @@ type settings struct {
 	fps           int
 	room          int64
 	attack        attack
+	answers       []Act // that are to be ready
 }
 
 // parseQuery reads the parameters of OpenDemo.
@@ -75,13 +77,16 @@ func (s *settings) key(p *Person, a Act) clipKey {
 	return k
 }
 
-// script is all the clips that the demo plays unasked, in the order in which
-// they are needed.
+// acts is what a visitor must be able to do.
+func (s *settings) acts() []Act { return slices.Concat(visit, s.answers) }
+
+// script is all the clips that are to be ready, in the order in which they are
+// needed.
 func (s *settings) script() []clipKey {
 	var keys []clipKey
 	for _, p := range s.cast {
 		seen := map[Act]bool{}
-		for _, a := range visit {
+		for _, a := range s.acts() {
 			if !seen[a] {
 				keys = append(keys, s.key(p, a))
 			}

@@ -24,7 +24,7 @@ const (
 	passiveEvery    = 250 * time.Millisecond // between frames that are kept, as the score was calibrated
 	passiveLeast    = 1500 * time.Millisecond
 	passiveMost     = 2400 * time.Millisecond // older frames say nothing
-	passivePatience = 3 * time.Second         // for so much of the face
+	passivePatience = 4 * time.Second         // for so much of the face, at rest
 
 	activeEvery   = 300 * time.Millisecond
 	challengeTime = 18 * time.Second // for all moves: liveness.MaxFrames of them
@@ -89,12 +89,20 @@ func (w *watch) observe(tr *track, f camera.Frame, face engine.Face, probe engin
 	}
 	at := f.Time.Sub(w.began)
 	tr.observed = f.Time
-	tr.proof = append(tr.proof, proofFrame{liveness.Observe(f.Image, face, probe, at), v})
+	frame := liveness.Observe(f.Image, face, probe, at)
 	if tr.waiting == nil || !tr.waiting.active() {
+		if n := len(tr.proof); n > 0 && !liveness.Rests(&tr.proof[n-1].Frame, &frame) {
+			tr.proof = nil // it walks still
+		}
+		tr.proof = append(tr.proof, proofFrame{frame, v})
 		tr.proof = slices.DeleteFunc(tr.proof, func(p proofFrame) bool { return at-p.At > passiveMost })
 		return
 	}
-	tr.waiting.challenge.See(tr.proof[len(tr.proof)-1].Frame)
+	tr.proof = append(tr.proof, proofFrame{frame, v})
+	tr.waiting.challenge.See(frame)
+	if n, yes := tr.waiting.challenge.Arriving(); yes {
+		tr.proof = tr.proof[len(tr.proof)-n:]
+	}
 }
 
 // frames are those of the proof as engine/liveness wants them.
