@@ -142,6 +142,11 @@ type Status struct {
 	Storage []string `json:"storage,omitempty"`
 }
 
+// Doors are the cameras of doors.
+func (s Status) Doors() []CameraState {
+	return slices.DeleteFunc(slices.Clone(s.Cameras), func(c CameraState) bool { return c.Door == "" })
+}
+
 // An API serves one environment. Make one with New.
 type API struct {
 	Config

@@ -35,6 +35,10 @@ type CameraState struct {
 	Alarm   bool          `json:"alarm,omitempty"` // somebody should look at it at once
 	Notes   []string      `json:"notes,omitempty"` // what the device cannot do of what its URL asks
 	Health  camera.Health `json:"health"`
+	// Liveness is the proof of life that a door asks for, and Ask what the person there
+	// is asked to do now, if anything.
+	Liveness store.DoorLiveness `json:"liveness,omitempty"`
+	Ask      string             `json:"ask,omitempty"`
 }
 
 // watching are the previews under way, and what people at the doors are asked for.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cypherface/edge/engine/liveness"
+	"github.com/cypherface/edge/internal/api"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/store"
 )
@@ -118,5 +119,19 @@ func TestAScreenLearnsTheMoves(t *testing.T) {
 	}
 	if a := b.want(b.callAs(owner, "GET", "/doors/"+door, nil), 200); a.body["move"] != nil || a.body["ask"] != nil {
 		t.Errorf("nobody is there: %s", a.raw)
+	}
+}
+
+// The page of the box shows what a door asks for, and how it stands, to the person
+// before its screen.
+func TestThePageShowsWhatADoorAsks(t *testing.T) {
+	b := newBox(t, store.Sandbox)
+	if a := b.callAs("", "GET", "/", nil); strings.Contains(a.raw, "refresh") {
+		t.Error("without a door the page is fetched again and again")
+	}
+	b.status.Cameras = []api.CameraState{{Camera: "live"}, {Door: "d", Camera: "live, demo", Liveness: store.LivenessActive, Ask: "turn your head to the left"}}
+	a := b.callAs("", "GET", "/", nil)
+	if !strings.Contains(a.raw, "turn your head to the left") || !strings.Contains(a.raw, "liveness active") || !strings.Contains(a.raw, `http-equiv="refresh"`) {
+		t.Errorf("page %s", a.raw)
 	}
 }

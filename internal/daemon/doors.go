@@ -30,6 +30,9 @@ type lookout struct {
 	ended  chan struct{}
 }
 
+// staleAsk is when nobody is asked any more what a frame asked for.
+const staleAsk = 3 * time.Second
+
 // doorsRetry is how soon a door whose loop ended is tried again.
 const doorsRetry = 30 * time.Second
 
@@ -192,7 +195,14 @@ func (e *environment) cameraStates() (all []api.CameraState) {
 	for _, y := range e.allEyes() {
 		words, trouble, alarm := y.state()
 		s := y.camera.State()
-		all = append(all, api.CameraState{Door: y.door, Camera: words, Trouble: trouble, Alarm: alarm, Notes: s.Notes, Health: s.Health})
+		state := api.CameraState{Door: y.door, Camera: words, Trouble: trouble, Alarm: alarm, Notes: s.Notes, Health: s.Health}
+		if v := y.view.Load(); v != nil {
+			state.Liveness = v.Liveness
+			if len(v.Faces) > 0 && time.Since(v.Time) < staleAsk {
+				state.Ask = v.Faces[0].Ask
+			}
+		}
+		all = append(all, state)
 	}
 	e.doors.mu.Lock()
 	defer e.doors.mu.Unlock()

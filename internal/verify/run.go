@@ -88,7 +88,10 @@ func (w *watch) frame(ctx context.Context, f camera.Frame) error {
 		w.follower.Follow(subjectOf(faces))
 	}
 	if w.cfg.Saw != nil {
-		v := View{f.Time, f.Image.Rect, sightsOf(faces, !w.tracker.settled(f.Time))}
+		v := View{Time: f.Time, Frame: f.Image.Rect, Faces: sightsOf(faces, !w.tracker.settled(f.Time))}
+		if w.cfg.Door != "" {
+			v.Liveness = w.liveness()
+		}
 		if front != nil {
 			front.ask(&v.Faces[0])
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/cypherface/edge/camera"
 	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/engine/liveness"
+	"github.com/cypherface/edge/store"
 )
 
 // View is what Run saw in a frame: for a preview, and to tell the person what
@@ -16,6 +17,8 @@ type View struct {
 	Time  time.Time
 	Frame image.Rectangle // bounds of the frame
 	Faces []Sight         // the dominant one first
+	// Liveness is the proof of life that the door asks for; empty: it is no door.
+	Liveness store.DoorLiveness
 }
 
 // Sight is a face in a View.
