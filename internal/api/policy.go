@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/internal/web"
 	"github.com/cypherface/edge/store"
 )
@@ -30,7 +31,7 @@ type policy struct {
 const maxStaleHours = 87600
 
 func (a *API) toPolicy(p *store.MerchantPolicy) policy {
-	after, lasts := lockOf(p)
+	after, lasts := verify.Lock(p)
 	out := policy{p.FMR, p.PassiveLiveness, after, int(lasts.Seconds()), p.RefuseDuplicates, p.ConsentRequired(a.info.Environment), p.TemplateYears, p.ProposeCrops, int(p.StaleAfter / time.Hour)}
 	if out.FMR == 0 {
 		out.FMR = 1e-4

@@ -115,7 +115,8 @@ func (tr *track) frames() []liveness.Frame {
 }
 
 // recognised makes a decision, or has it wait for the proof that the door asks for.
-// Whom nobody lets through is asked for nothing.
+// Whom nobody lets
+// through is asked for nothing, nor who is locked.
 func (w *watch) recognised(ctx context.Context, now time.Time, tr *track, d decision, counters map[string]float64) error {
 	if tr.waiting != nil {
 		if err := w.refuse(ctx, now, tr, ReasonOtherFace); err != nil {
@@ -128,12 +129,18 @@ func (w *watch) recognised(ctx context.Context, now time.Time, tr *track, d deci
 		return w.decide(ctx, d, counters, verdictOnLife{})
 	}
 	var refusal string
+	var barred bool
 	err := w.store.View(ctx, func(tx *store.Tx) (err error) {
-		refusal, err = admission(tx, w.door, d.person)
+		if refusal, err = admission(tx, w.door, d.person); err == nil {
+			barred, err = locked(tx, w.cfg.Merchant, d.person)
+		}
 		return err
 	})
-	if err != nil || refusal != "" {
+	switch {
+	case err != nil || refusal != "":
 		return w.decide(ctx, d, counters, verdictOnLife{mode: mode, refused: true}) // which looks again
+	case barred:
+		return w.decide(ctx, d, counters, verdictOnLife{mode: mode, refused: true, reasons: []string{ReasonLocked}})
 	}
 	tr.waiting = &waiting{decision: d, counters: counters, since: now}
 	if mode == store.LivenessActive {

@@ -32,6 +32,7 @@ const (
 	ReasonPassive      = "passive"       // the merchant asks for an active session
 	ReasonSecondFactor = "second_factor" // the door asks for a PIN, card or code first
 	ReasonTimeout      = "timeout"       // the challenge was not answered in time
+	ReasonLocked       = "locked"        // too many proofs of the person failed at doors
 	ReasonAlivePassive = "passive_proof" // the face moved as one does: see docs/liveness.md for how little that says
 	ReasonAliveActive  = "active_proof"  // the person did what the door asked for
 )

@@ -304,3 +304,30 @@ func TestRunDeniesWhoShowsNoLife(t *testing.T) {
 		t.Errorf("counters %v", c)
 	}
 }
+
+// Who fails again and again at doors is locked for a while, and not asked any more.
+func TestRunLocksWhoFails(t *testing.T) {
+	b := newBox(t)
+	ada := b.person(1)
+	door := b.door(store.DoorPolicy{Liveness: store.LivenessPassive}, store.Grant{Person: ada})
+	fails := func() string { return b.play(door, new(reel).shoot(60, look{who: 1}).shoot(20))[0] }
+	for range 5 {
+		if got := fails(); strings.Contains(got, "locked") {
+			t.Fatal(got)
+		}
+	}
+	if got, want := fails(), "denied "+string(ada)+" no_liveness+locked"; got != want {
+		t.Errorf("recorded %q, want %q", got, want)
+	}
+	b.update(func(tx *store.Tx) error {
+		m, err := store.Get[store.Merchant](tx, b.merchant)
+		m.Policy.LockAfter = 6
+		return errors.Join(err, store.Put(tx, &m))
+	})
+	if got := fails(); strings.Contains(got, "locked") {
+		t.Errorf("six are allowed: %q", got)
+	}
+	if got := fails(); !strings.Contains(got, "locked") {
+		t.Errorf("after the sixth: %q", got)
+	}
+}

@@ -1,4 +1,4 @@
-package api
+package verify
 
 import (
 	"testing"
@@ -25,7 +25,7 @@ func TestLockedUntil(t *testing.T) {
 		{"five in three minutes", at(0, 50, 100, 150, 180), 480},
 		{"the last five of six", at(0, 100, 150, 200, 250, 270), 570},
 	} {
-		got := lockedUntil(tt.failed, lockAfter, lockFor)
+		got := LockedUntil(tt.failed, lockAfter, lockFor)
 		if want := time.Unix(int64(tt.want), 0); tt.want > 0 && !got.Equal(want) || tt.want == 0 && !got.IsZero() {
 			t.Errorf("%s: until %v", tt.name, got)
 		}
