@@ -211,7 +211,7 @@ func TestFailuresLockAPersonsSessions(t *testing.T) {
 		b.want(b.callAs(owner, "PUT", "/merchant/policy/", bad), 400)
 	}
 	b.want(b.callAs(owner, "PUT", "/merchant/policy/", `{"livenessLockAfter":6}`), 200)
-	open = b.session(id, red, 3)
+	b.session(id, red, 3)
 	a = b.want(b.callAs(owner, "PUT", "/merchant/policy/", `{"livenessLockAfter":2,"livenessLockSeconds":3420}`), 200)
 	if p := policyOf(a); p["livenessLockAfter"] != 2. || p["livenessLockSeconds"] != 3420. {
 		t.Errorf("policy %s", a.raw)
