@@ -63,6 +63,9 @@ func (w *watch) liveness() store.DoorLiveness {
 
 // wants says whether a frame belongs into the proof of its dominant face.
 func (w *watch) wants(tr *track, f camera.Frame, faces []engine.Face) bool {
+	if tr.lapsed {
+		return false
+	}
 	every := passiveEvery
 	switch w.liveness() {
 	case store.LivenessPassive:
@@ -86,6 +89,9 @@ func (w *watch) wants(tr *track, f camera.Frame, faces []engine.Face) bool {
 func (w *watch) observe(tr *track, f camera.Frame, face engine.Face, probe engine.Template, v verdict) {
 	if space := w.engine.Space(); tr.space != space {
 		tr.proof, tr.space = nil, space // templates of two spaces are not alike
+		if tr.waiting != nil {
+			tr.waiting.challenge = liveness.Ask(tr.waiting.challenge.Asked())
+		}
 	}
 	at := f.Time.Sub(w.began)
 	tr.observed = f.Time
@@ -101,7 +107,7 @@ func (w *watch) observe(tr *track, f camera.Frame, face engine.Face, probe engin
 	tr.proof = append(tr.proof, proofFrame{frame, v})
 	tr.waiting.challenge.See(frame)
 	if n, yes := tr.waiting.challenge.Arriving(); yes {
-		tr.proof = tr.proof[len(tr.proof)-n:]
+		tr.proof = tr.proof[max(0, len(tr.proof)-n):]
 	}
 }
 
