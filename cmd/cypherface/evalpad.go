@@ -108,7 +108,11 @@ func runEvalPad(ctx context.Context, t *terminal, args []string) error {
 	if opt.fit != "" {
 		return fitPad(t, &opt, trials)
 	}
-	report := newPadReport(trials, liveness.Default())
+	m, err := opt.model(t)
+	if err != nil {
+		return err
+	}
+	report := newPadReport(trials, m)
 	if *asJSON {
 		return printJSON(t.out, report)
 	}
@@ -127,6 +131,28 @@ type trial struct {
 
 // ruledOut reports whether a rule speaks against the attempt.
 func (t *trial) ruledOut() bool { return len(t.broken) > 0 || len(t.measures.Rules()) > 0 }
+
+// model is the calibration that the product takes with the pack that is used. What was
+// measured before is taken to be of a pack with a network for the points of a face,
+// unless one is named.
+func (o *padOptions) model(t *terminal) (*liveness.Model, error) {
+	m := liveness.Default()
+	if o.measured != "" && *o.pack.name == "" {
+		return m, nil
+	}
+	pack, err := o.pack.pack(t)
+	if err != nil {
+		return nil, err
+	}
+	return calibrated(m, pack), nil
+}
+
+func calibrated(m *liveness.Model, pack *models.Pack) *liveness.Model {
+	if _, ok := pack.Networks[models.Landmarks]; !ok {
+		return m.Bare()
+	}
+	return m
+}
 
 // trials films and measures the attempts, or reads what was measured before.
 func (o *padOptions) trials(ctx context.Context, t *terminal) ([]trial, error) {
@@ -208,11 +234,15 @@ func likeness(c *models.Calibration) (liveness.Likeness, error) {
 
 // spared is the share of living people of the tuning identities that the threshold
 // of a fit turns away.
-const spared = .04
+const spared = .05
 
 // fitPad fits the score and writes the calibration.
 func fitPad(t *terminal, o *padOptions, trials []trial) error {
-	m := liveness.Model{Origin: fmt.Sprintf("cypherface eval-pad --seeds tuning --fit, %s: %d rendered attempts of %d identities", time.Now().UTC().Format(time.DateOnly), len(trials), identities(trials))}
+	ofPack := ""
+	if *o.pack.name != "" {
+		ofPack = " --pack " + *o.pack.name
+	}
+	m := liveness.Model{Origin: fmt.Sprintf("cypherface eval-pad --seeds tuning --fit%s, %s: %d rendered attempts of %d identities", ofPack, time.Now().UTC().Format(time.DateOnly), len(trials), identities(trials))}
 	for _, mode := range []struct {
 		active bool
 		to     *map[string]liveness.Regression

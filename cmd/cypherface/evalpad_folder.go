@@ -53,7 +53,7 @@ func evalPadFolders(ctx context.Context, t *terminal, o *padOptions, asJSON bool
 		if f.dir == "" {
 			continue
 		}
-		if *f.to, err = evalPadFolder(ctx, t, e, same, f.dir, f.live); err != nil {
+		if *f.to, err = evalPadFolder(ctx, t, e, calibrated(liveness.Default(), pack), same, f.dir, f.live); err != nil {
 			return err
 		}
 	}
@@ -73,7 +73,7 @@ func evalPadFolders(ctx context.Context, t *terminal, o *padOptions, asJSON bool
 }
 
 // evalPadFolder decides about the sessions and pictures of a folder.
-func evalPadFolder(ctx context.Context, t *terminal, e *engine.Engine, same liveness.Likeness, dir string, live bool) (*padFolder, error) {
+func evalPadFolder(ctx context.Context, t *terminal, e *engine.Engine, m *liveness.Model, same liveness.Likeness, dir string, live bool) (*padFolder, error) {
 	sessions, err := sessionsIn(dir)
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func evalPadFolder(ctx context.Context, t *terminal, e *engine.Engine, same live
 	out := &padFolder{Reasons: map[string]int{}}
 	p := newProgress(t.err, filepath.Base(dir))
 	defer p.end()
-	m, wrong, decided := liveness.Default(), 0, 0
+	wrong, decided := 0, 0
 	for i, names := range sessions {
 		p.step(i, len(sessions))
 		var frames []attack.Frame

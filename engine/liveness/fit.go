@@ -1,7 +1,6 @@
 package liveness
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -46,7 +45,7 @@ const folds = 6
 // attacks weighing the same, attacks that are missed more with each round. The
 // thresholds together turn away at most a share spared of the living, as fits to
 // other people judge them: of what a fit has seen it thinks too well. That share is
-// spent on the kind whose worst species passes most often.
+// spent where it keeps out most.
 func Fit(examples []Example, spared float64) (map[string]Regression, error) {
 	var kinds []*kind
 	for _, e := range examples {
@@ -62,17 +61,7 @@ func Fit(examples []Example, spared float64) (map[string]Regression, error) {
 			return nil, fmt.Errorf("fit liveness against %s: %w", k.name, err)
 		}
 	}
-	for {
-		worst := slices.MaxFunc(kinds, func(a, b *kind) int { return cmp.Compare(a.missed(), b.missed()) })
-		if worst.missed() == 0 {
-			break
-		}
-		worst.away++
-		if float64(away(kinds)) > spared*float64(len(worst.living)) {
-			worst.away--
-			break
-		}
-	}
+	spend(kinds, int(spared*float64(len(kinds[0].living))))
 	out := map[string]Regression{}
 	for _, k := range kinds {
 		k.bias -= k.threshold()
@@ -93,8 +82,8 @@ type kind struct {
 
 func (k *kind) threshold() float64 { return slices.Sorted(slices.Values(k.living))[k.away] }
 
-// missed is the share of its worst species that passes.
-func (k *kind) missed() (most float64) {
+// missed is what its species pass, the square of each one's share: the worst count most.
+func (k *kind) missed() (sum float64) {
 	for species, logits := range k.attacks {
 		n := 0.
 		for _, l := range logits {
@@ -102,9 +91,39 @@ func (k *kind) missed() (most float64) {
 				n++
 			}
 		}
-		most = max(most, n/float64(k.groups[species]))
+		n /= float64(k.groups[species])
+		sum += n * n
 	}
-	return most
+	return sum
+}
+
+// spend sets how many of the living each kind turns away, so that together they turn
+// away at most so many and miss least: it tries all ways.
+func spend(kinds []*kind, most int) {
+	best, least := make([]int, len(kinds)), math.Inf(1)
+	var try func(i int)
+	try = func(i int) {
+		if i < len(kinds) {
+			for kinds[i].away = range min(most+1, len(kinds[i].living)) {
+				try(i + 1)
+			}
+			return
+		}
+		missed := 0.
+		for _, k := range kinds {
+			missed += k.missed()
+		}
+		if missed < least && away(kinds) <= most {
+			least = missed
+			for i, k := range kinds {
+				best[i] = k.away
+			}
+		}
+	}
+	try(0)
+	for i, k := range kinds {
+		k.away = best[i]
+	}
 }
 
 // away counts the living whom any threshold turns away.

@@ -43,7 +43,7 @@ func (m *Model) Judge(frames []Frame, asked []Move, same Likeness) Verdict {
 	if len(frames) > 0 {
 		v.Measures = measure(frames, same)
 		v.Reasons = append(v.Reasons, v.Measures.Rules()...)
-		v.Score, v.Against = m.score(&v.Measures, len(asked) > 0)
+		v.Score, v.Against = m.suits(frames).score(&v.Measures, len(asked) > 0)
 		if v.Score < Threshold {
 			v.Reasons = append(v.Reasons, LowScore)
 		}

@@ -4,6 +4,7 @@ import (
 	"image"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -188,11 +189,11 @@ func TestChallenges(t *testing.T) {
 }
 
 func TestTheCalibrationIsThere(t *testing.T) {
-	m := Default()
-	if m.Origin == "" {
-		t.Error("it does not say where it comes from")
+	m, bare := Default(), Default().Bare()
+	if m.Origin == "" || bare.Origin == "" || bare == m {
+		t.Error("one does not say where it comes from")
 	}
-	for mode, kinds := range map[string]map[string]Regression{"active": m.Active, "passive": m.Passive} {
+	for mode, kinds := range map[string]map[string]Regression{"active": m.Active, "passive": m.Passive, "active, bare": bare.Active, "passive, bare": bare.Passive} {
 		for _, kind := range []string{"paper", "display", "recording"} {
 			r := kinds[kind]
 			if len(r.Terms) < 5 {
@@ -206,6 +207,19 @@ func TestTheCalibrationIsThere(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Whose points are the detector's own is judged by the model for such.
+func TestThePointsChooseTheModel(t *testing.T) {
+	frames := session(1, 0, .1, .3)
+	own := slices.Clone(frames)
+	own[1].Face.Landmarks[2].X += 3
+	if m := Default(); m.suits(frames) != m.Bare() || m.suits(own) != m {
+		t.Error("the wrong model is taken")
+	}
+	if m := new(Model); m.suits(frames) != m {
+		t.Error("a model without another for bare points is not used for them")
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"sync"
+
+	"github.com/cypherface/edge/engine"
 )
 
 // Threshold is the score from which a session counts as alive.
@@ -22,6 +24,8 @@ type Model struct {
 	Origin  string                `json:"origin"` // which command made it, from what, when
 	Active  map[string]Regression `json:"active"`
 	Passive map[string]Regression `json:"passive"`
+
+	bare *Model // for faces whose points are the detector's own; nil: this one
 }
 
 // Regression is a logistic regression over cues. The score is 100·σ(Bias + Σ w·z),
@@ -101,17 +105,45 @@ func (r *Regression) logit(v *Measures) (sum float64, parts [cues]float64) {
 	return sum, parts
 }
 
-//go:embed calibration.json
-var calibration []byte
+// The pack standard has a network for the points of a face, basic has none: there they
+// are the detector's own, and show less depth.
+var (
+	//go:embed calibration.json
+	calibration []byte
+	//go:embed calibration_bare.json
+	calibrationBare []byte
+)
 
 // Default is the model that is built in.
 var Default = sync.OnceValue(func() *Model {
 	m, err := Parse(calibration)
+	if err == nil {
+		m.bare, err = Parse(calibrationBare)
+	}
 	if err != nil {
-		panic(err) // the file is part of the program, and a test reads it
+		panic(err) // the files are part of the program, and a test reads them
 	}
 	return m
 })
+
+// Bare is the model for packs without a network for the points of a face.
+func (m *Model) Bare() *Model {
+	if m.bare == nil {
+		return m
+	}
+	return m.bare
+}
+
+// suits is the model for the faces of frames: none has points of its own in a pack
+// without a network for them.
+func (m *Model) suits(frames []Frame) *Model {
+	for i := range frames {
+		if f := &frames[i].Face; f.Landmarks[2] != f.Keypoints[engine.NoseTip] {
+			return m
+		}
+	}
+	return m.Bare()
+}
 
 // maxModel bounds the bytes of a model.
 const maxModel = 1 << 20
