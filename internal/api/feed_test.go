@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
@@ -170,4 +171,41 @@ func (b *box) control(t *testing.T, own uint32) *http.Client {
 			return new(net.Dialer).DialContext(ctx, "unix", path)
 		},
 	}}
+}
+
+// What a box sends to its central is told there with the box, to its merchant alone, and
+// to those who asked for another box not at all.
+func TestEventsOfBoxes(t *testing.T) {
+	b := newBox(t, store.Sandbox)
+	all, _ := b.listen("Bearer "+b.apiKey, "")
+	next(t, all) // ready
+	one, other := store.NewUUID[store.DeviceID](), store.NewUUID[store.DeviceID]()
+	only, _ := b.listen("Bearer "+b.apiKey, "?deviceId="+string(other))
+	next(t, only)
+	send := func(m store.MerchantID, d store.DeviceID, seq uint64) {
+		t.Helper()
+		event, err := json.Marshal(&store.Event{Device: d, Epoch: 1, Seq: seq, Time: time.Now(), Kind: store.EventDecision, Merchant: "5f0c0ffee0c0ffee0c0ffee0", Outcome: store.OutcomeNoMatch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		change, err := json.Marshal(&store.Event{Device: d, Epoch: 1, Seq: seq + 1, Time: time.Now(), Kind: store.EventChange})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.FromBox(m, [][]byte{event, change, []byte("{")})
+	}
+	send(store.NewID[store.MerchantID](time.Now()), one, 1)
+	send(b.merchant, one, 3)
+	send(b.merchant, other, 5)
+	for _, want := range []struct {
+		device store.DeviceID
+		seq    float64
+	}{{one, 3}, {other, 5}} {
+		if m := next(t, all); m["type"] != "decision" || m["deviceId"] != string(want.device) || m["seq"] != want.seq {
+			t.Errorf("got %v, want %+v", m, want)
+		}
+	}
+	if m := next(t, only); m["deviceId"] != string(other) || m["seq"] != 5.0 {
+		t.Errorf("of one box came %v", m)
+	}
 }
