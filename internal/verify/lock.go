@@ -48,7 +48,7 @@ func LockedUntil(failed []time.Time, after int, lasts time.Duration) (until time
 const mostDenials = 1000
 
 // locked reports whether too many proofs of a person failed at doors. Who went away
-// before he was judged has not failed.
+// before he was asked for a move has not failed.
 func locked(tx *store.Tx, merchant store.MerchantID, p store.PersonID) (bool, error) {
 	m, err := store.Get[store.Merchant](tx, merchant)
 	if err != nil {

@@ -171,7 +171,7 @@ func (w *watch) prove(ctx context.Context, now time.Time, tr *track) error {
 	waited := now.Sub(wait.since)
 	switch {
 	case tr.lapsed:
-		return w.refuse(ctx, now, tr, ReasonTooBrief)
+		return w.refuse(ctx, now, tr, wait.away())
 	case wait.active():
 		if waited > challengeTime {
 			return w.refuse(ctx, now, tr, ReasonTimeout)
@@ -198,6 +198,16 @@ func (w *watch) prove(ctx context.Context, now time.Time, tr *track) error {
 	}
 	wait.counters["confidence"], wait.counters["proofFrames"] = v.Score, float64(len(tr.proof))
 	return w.proven(ctx, now, tr, reasons)
+}
+
+// away is what it is called when somebody goes away before his proof is complete. Who
+// does once he knows what is asked for has failed: he might come again and again until
+// he likes the challenge.
+func (w *waiting) away() string {
+	if _, arriving := w.challenge.Arriving(); w.active() && !arriving {
+		return ReasonChallenge
+	}
+	return ReasonTooBrief
 }
 
 // shows reports whether frames are of a person: at least half of those that look

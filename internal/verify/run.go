@@ -202,7 +202,7 @@ func (w *watch) outcome(tx *store.Tx, d decision, life verdictOnLife) (store.Out
 // somebody passing by in the background, or with one that waits for a proof of life.
 func (w *watch) left(ctx context.Context, tr *track) error {
 	if tr.waiting != nil {
-		return w.refuse(ctx, tr.last, tr, ReasonTooBrief)
+		return w.refuse(ctx, tr.last, tr, tr.waiting.away())
 	}
 	if tr.dominant < w.tracker.frames {
 		return nil

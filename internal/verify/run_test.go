@@ -284,8 +284,8 @@ func TestRunDeniesWhoShowsNoLife(t *testing.T) {
 	}{
 		{"stands still", active, new(reel).shoot(300, look{who: 1}), "denied " + string(ada) + " no_liveness+timeout", liveness.Center},
 		{"a door of before", old, new(reel).shoot(300, look{who: 1}), "denied " + string(ada) + " no_liveness+timeout", liveness.Center},
-		{"leaves", active, new(reel).shoot(30, look{who: 1}).shoot(30), "denied " + string(ada) + " no_liveness+too_brief", liveness.Center},
-		{"is away for a moment", active, new(reel).shoot(30, look{who: 1}).pause(2*time.Second).shoot(5, look{who: 1}), "denied " + string(ada) + " no_liveness+too_brief", liveness.Center},
+		{"leaves", active, new(reel).shoot(30, look{who: 1}).shoot(30), "denied " + string(ada) + " no_liveness+challenge", liveness.Center},
+		{"is away for a moment", active, new(reel).shoot(30, look{who: 1}).pause(2*time.Second).shoot(5, look{who: 1}), "denied " + string(ada) + " no_liveness+challenge", liveness.Center},
 		{"is away while it comes to rest", active, new(reel).shoot(5, look{who: 1}).pause(2*time.Second).shoot(5, look{who: 1}), "denied " + string(ada) + " no_liveness+too_brief", liveness.Center},
 		{"may not pass", active, new(reel).shoot(300, look{who: 2}), "denied " + string(bo) + " no_grant", ""},
 		{"is still", passive, new(reel).shoot(60, look{who: 1}), "denied " + string(ada) + " no_liveness+no_movement+repeated_frame+attack", ""},
