@@ -91,9 +91,9 @@ func (b *box) presented(user string, film []attack.Frame, moves []liveness.Move)
 }
 
 // Over HTTP, by the vendor's flows: somebody alive passes, and each species of attack
-// that docs/liveness.md knows fails: those that a passive session keeps out in one, which
-// is shorter, the others though they answer the challenge. The films are those of fixed
-// seeds; how often any passes is measured by eval-pad.
+// that docs/liveness.md knows fails, some in a passive session, which is shorter, the
+// others though they answer the challenge. Mode and seed of each are some at which it
+// does fail: at others some pass. How often is for eval-pad to say, not for this test.
 func TestAttacksFailAndLifePasses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("renders for a minute")
