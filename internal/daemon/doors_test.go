@@ -74,7 +74,8 @@ func newDoorBoxOver(t *testing.T, eng verify.Engine, cal *models.Calibration) *d
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.service, err = verify.New(t.Context(), verify.Config{Store: st, Engine: eng, Calibration: cal}); err != nil {
+	if b.service, err = verify.New(t.Context(), verify.Config{Store: st, Engine: eng, Calibration: cal,
+		Chance: func(int) int { return 0 }}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.service.Close)

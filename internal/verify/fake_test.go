@@ -174,7 +174,7 @@ func newBoxOver(t *testing.T, e verify.Engine, c *models.Calibration) *box {
 // start makes a new service over the same store.
 func (b *box) start() {
 	b.Helper()
-	c := verify.Config{Store: b.store, Engine: b.engine, Calibration: b.calibration, Log: slog.New(slog.NewTextHandler(&b.log, nil))}
+	c := verify.Config{Store: b.store, Engine: b.engine, Calibration: b.calibration, Chance: sure, Log: slog.New(slog.NewTextHandler(&b.log, nil))}
 	if b.real != nil {
 		c.Engine = b.real
 	}
@@ -185,6 +185,9 @@ func (b *box) start() {
 	b.Service = s
 	b.Cleanup(s.Close)
 }
+
+// sure makes a challenge that of every run: right, up, left.
+func sure(int) int { return 0 }
 
 func (b *box) newMerchant(p store.MerchantPolicy) store.MerchantID {
 	b.Helper()

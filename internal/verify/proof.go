@@ -2,10 +2,8 @@ package verify
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"maps"
-	"math/big"
 	"slices"
 	"time"
 
@@ -151,18 +149,9 @@ func (w *watch) recognised(ctx context.Context, now time.Time, tr *track, d deci
 	tr.waiting = &waiting{decision: d, counters: counters, since: now}
 	if mode == store.LivenessActive {
 		tr.proof, tr.observed = nil, time.Time{}
-		tr.waiting.challenge = liveness.Ask(liveness.NewChallenge(chance))
+		tr.waiting.challenge = liveness.Ask(liveness.NewChallenge(w.chance))
 	}
 	return nil
-}
-
-// chance is a number below n that nobody can foretell.
-func chance(n int) int {
-	i, err := rand.Int(rand.Reader, big.NewInt(int64(n)))
-	if err != nil {
-		panic(err) // the system has no randomness: crypto/rand ends the program itself
-	}
-	return int(i.Int64())
 }
 
 // prove decides about a track that waits, once its proof is complete or its time over.

@@ -41,6 +41,10 @@ type Config struct {
 	// Pace is shared by services that run on the same processor; nil: its own.
 	Pace *Pace
 
+	// Chance draws the challenges of doors, 0 ≤ Chance(n) < n; nil: nobody can
+	// foretell them.
+	Chance func(n int) int
+
 	// AllowWhenFull gives decisions that cannot be recorded, since the disk is full
 	// and its reserve spent; otherwise they are denied with store.ErrFull. Either
 	// way they are counted, and an event of the gap says how many there were once
@@ -69,6 +73,7 @@ type common struct {
 	arriving arriving
 	pace     *Pace
 
+	chance        func(int) int
 	allowWhenFull bool
 	gaps          *gaps
 }
@@ -76,7 +81,7 @@ type common struct {
 // New loads the galleries of all merchants and keeps them in step with the
 // store until Close.
 func New(ctx context.Context, c Config) (*Service, error) {
-	s := &Service{common: &common{store: c.Store, log: c.Log, pace: c.Pace, allowWhenFull: c.AllowWhenFull}}
+	s := &Service{common: &common{store: c.Store, log: c.Log, pace: c.Pace, chance: c.Chance, allowWhenFull: c.AllowWhenFull}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
