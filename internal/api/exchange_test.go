@@ -14,11 +14,11 @@ import (
 // People go from one box to another over HTTP, and nobody reads them on the way.
 func TestExchangeOverHTTP(t *testing.T) {
 	from, to := newBox(t, store.Sandbox), newBox(t, store.Sandbox)
-	id := from.enrolled("Ada", red)
+	id := from.enrolled("Adalbertine", red)
 	from.keepsCrops(id, red)
 	key := to.want(to.call("GET", "/exchange/key/", nil), 200)
 	out := from.want(from.call("POST", "/exchange/export/", `{"recipient":`+quote(key.text("recipient"))+`}`), 200)
-	if strings.Contains(out.raw, "Ada") || !strings.HasPrefix(out.raw, "cypherface people 1\n") {
+	if strings.Contains(out.raw, "Adalbertine") || !strings.HasPrefix(out.raw, "cypherface people 1\n") {
 		t.Error("the file lies in the clear, or is none")
 	}
 	signer := from.want(from.call("GET", "/exchange/key/", nil), 200).text("signer")
@@ -31,7 +31,7 @@ func TestExchangeOverHTTP(t *testing.T) {
 	if job["enrolled"] != 1.0 {
 		t.Errorf("%v", job)
 	}
-	if u := to.want(to.call("GET", "/users/"+id+"/", nil), 200).body["user"].(map[string]any); u["firstname"] != "Ada" || u["status"] != "enrolled" {
+	if u := to.want(to.call("GET", "/users/"+id+"/", nil), 200).body["user"].(map[string]any); u["firstname"] != "Adalbertine" || u["status"] != "enrolled" {
 		t.Errorf("%v", u)
 	}
 	if got := to.want(to.call("GET", "/image/"+id+"/", nil), 200); got.raw != string(jpegOf(red).data) {

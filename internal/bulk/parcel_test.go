@@ -25,7 +25,7 @@ func populated(t *testing.T, people int) *box {
 	b := newBox(t)
 	var files []file
 	for n := range people {
-		files = append(files, file{fmt.Sprintf("p%02d.jpg", n), face(n, 0)})
+		files = append(files, file{fmt.Sprintf("pilgrim%02d.jpg", n), face(n, 0)})
 	}
 	if p := b.done(b.add(bulk.Request{}, archiveOf(t, files...))); p.Enrolled != people {
 		t.Fatalf("%+v", p)
@@ -66,7 +66,7 @@ func (b *box) knows(n int) store.PersonID {
 func TestExchange(t *testing.T) {
 	a, b := populated(t, 5), newBox(t)
 	parcel := a.export(b)
-	if bytes.Contains(parcel, []byte("p03")) {
+	if bytes.Contains(parcel, []byte("pilgrim03")) {
 		t.Error("names lie in the clear")
 	}
 	if p := b.done(b.add(bulk.Request{Import: true, Check: true}, parcel)); p.Enrolled != 5 || len(b.people()) != 0 {
@@ -84,23 +84,23 @@ func TestExchange(t *testing.T) {
 		}
 	}
 	for n := range 5 {
-		if got, want := b.knows(n), theirs[fmt.Sprintf("p%02d", n)].ID; got != want {
+		if got, want := b.knows(n), theirs[fmt.Sprintf("pilgrim%02d", n)].ID; got != want {
 			t.Errorf("colour %d is %q, want %q", n, got, want)
 		}
 	}
 	if p := b.done(b.add(bulk.Request{Import: true}, parcel)); p.Exists != 5 {
 		t.Errorf("again: %+v", p)
 	}
-	gone := ours["p02"].ID
+	gone := ours["pilgrim02"].ID
 	b.update(func(tx *store.Tx) error { return store.Erase(tx, gone) })
-	change := ours["p03"]
+	change := ours["pilgrim03"]
 	change.Firstname = "Other"
 	b.update(func(tx *store.Tx) error { return store.Put(tx, &change) })
 	id = b.add(bulk.Request{Import: true, Update: true}, parcel)
 	if p := b.done(id); p.Updated != 4 || p.Refused != 1 || !slices.ContainsFunc(b.items(id), func(i store.BulkItem) bool { return i.Reason == bulk.ReasonErased }) {
 		t.Errorf("with update: %+v %+v", p, b.items(id))
 	}
-	if now := b.people(); len(now) != 4 || now["p03"].Firstname != "" {
+	if now := b.people(); len(now) != 4 || now["pilgrim03"].Firstname != "" {
 		t.Errorf("people %+v", now)
 	}
 	if p := b.done(b.add(bulk.Request{Import: true, New: true}, parcel)); p.Enrolled != 4 || p.Refused != 1 {
