@@ -146,23 +146,19 @@ func TestAccountsFromInvitationToLockOut(t *testing.T) {
 	d.asks(here, "", "POST", "/email/verify/", fields{"token": link}, 200)
 	d.asks(here, "", "POST", "/login/", fields{"email": "bea@example.org", "password": first}, 200)
 	in = d.asks(here, "", "POST", "/refresh-token/", fields{"refreshToken": str(in, "refreshToken")}, 200)
-	app := func() string {
-		t.Helper()
-		code, err := totp.GenerateCode(str(setup, "secret"), time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return code
+	app, err := totp.GenerateCode(str(setup, "secret"), time.Now())
+	if err != nil {
+		t.Fatal(err)
 	}
 	other := login(here, first, 200)
-	added := d.asks(here, str(in, "token"), "POST", "/factors/totp/confirm/", fields{"code": app()}, 200)
+	added := d.asks(here, str(in, "token"), "POST", "/factors/totp/confirm/", fields{"code": app}, 200)
 	recovery := added["recoveryCodes"].([]any)
 	d.asks(here, str(other, "token"), "GET", "/merchant/me/", nil, 401)
 	mail("ada@example.org", "Your second factor was changed")
 	ticket := str(login(here, first, 200), "ticket")
 	again()
 	// The second step of a login that began before.
-	d.asks(here, "", "POST", "/login/factor/", fields{"ticket": ticket, "code": app()}, 401) // it was used to confirm
+	d.asks(here, "", "POST", "/login/factor/", fields{"ticket": ticket, "code": app}, 401) // it was used to confirm
 	in = d.asks(here, "", "POST", "/login/factor/", fields{"ticket": ticket, "recoveryCode": recovery[0].(string)}, 200)
 	second2 := d.asks(here, "", "POST", "/login/factor/", fields{"ticket": str(login(here, first, 200), "ticket"), "recoveryCode": recovery[1].(string)}, 200)
 	d.asks(here, str(in, "token"), "POST", "/password/change/", fields{"currentPassword": first, "newPassword": second}, 200)
