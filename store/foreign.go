@@ -192,18 +192,18 @@ func fits(plain, digest []byte) bool {
 	return len(plain) >= nonceLen && string(sum[:]) == string(digest)
 }
 
-// saveForeign keeps an event of a box.
-func (tx *Tx) saveForeign(owner MerchantID, o *Outgoing, e *Event) error {
-	id := string(NewForeignID(e.Device, e.Epoch, e.Seq))
-	f := Foreign{Event: *e, Owner: owner, Receipt: o.Receipt}
-	if err := tx.save(Place{Bucket: recordBucket(KindForeign), Key: []byte(id)}, join(o.Raw, f.blob())); err != nil {
+// saveForeign keeps an event of a box, of which Raw has everything and Event what it is
+// found by.
+func (tx *Tx) saveForeign(f *Foreign, personal []byte) error {
+	id := string(NewForeignID(f.Device, f.Epoch, f.Seq))
+	if err := tx.save(Place{Bucket: recordBucket(KindForeign), Key: []byte(id)}, join(f.Raw, f.blob())); err != nil {
 		return err
 	}
 	if err := tx.reindex(id, nil, f.spec().entries); err != nil {
 		return err
 	}
-	if o.Personal == nil || tx.checkErased(e.Person) != nil {
+	if personal == nil || tx.checkErased(f.Person) != nil {
 		return nil
 	}
-	return tx.save(Place{foreignPersonalBucket, []byte(id), e.Person}, o.Personal)
+	return tx.save(Place{foreignPersonalBucket, []byte(id), f.Person}, personal)
 }

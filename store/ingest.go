@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 )
 
 // IngestPart is a stretch of a box's journal on its way into the central.
@@ -17,6 +19,42 @@ type IngestPart struct {
 	After  uint64 // number of the event before the first,
 	Prev   Hash   // and its hash on the box; zero where it is not known there
 	Events []Outgoing
+
+	read []readEvent // see Read
+}
+
+// readEvent is what Ingest has to know of an event. Of many boxes many events wait for
+// their turn.
+type readEvent struct {
+	seq    uint64
+	kind   EventKind
+	time   time.Time
+	person PersonID
+	leaf   Hash
+}
+
+// Read does what of Ingest needs no transaction, of which a central has one at a time.
+// Ingest does it where it was not done; what is in Raw and Personal may not change
+// between the two. The error is that of Ingest.
+func (p *IngestPart) Read() error {
+	read := make([]readEvent, len(p.Events))
+	var kind EventKind // of the event before, mostly the same
+	for i := range read {
+		o := &p.Events[i]
+		var e Event
+		if err := parseEvent(o.Raw, &e); err != nil {
+			return fmt.Errorf("ingest events of %s: %w: event is no JSON: %v", p.Device, ErrInvalid, err)
+		}
+		if e.Device != p.Device || e.Epoch != p.Epoch || e.Kind == "" || (o.Personal != nil && !fits(o.Personal, e.Personal)) {
+			return fmt.Errorf("ingest events of %s: %w: event %d is not what it should be", p.Device, ErrInvalid, e.Seq)
+		}
+		if e.Kind != kind {
+			kind = EventKind(strings.Clone(string(e.Kind)))
+		}
+		read[i] = readEvent{e.Seq, kind, e.Time, PersonID(strings.Clone(string(e.Person))), LeafHash(o.Raw)}
+	}
+	p.read = read
+	return nil
 }
 
 // Merge says what became of an edit.
@@ -58,6 +96,9 @@ func Ingest(tx *Tx, p IngestPart) (through uint64, merged []Merged, err error) {
 		return 0, nil, fmt.Errorf("ingest: %w", err)
 	}
 	b, err := boxOf(tx, &d)
+	if err == nil && p.read == nil {
+		err = p.Read()
+	}
 	if err != nil {
 		return 0, nil, err
 	}
@@ -99,28 +140,25 @@ func (tx *Tx) ingest(d *Device, b *Box, p *IngestPart) (merged []Merged, err err
 		return nil, err
 	}
 	for i := range p.Events {
-		o := &p.Events[i]
-		var e Event
-		if err := json.Unmarshal(o.Raw, &e); err != nil {
-			return nil, fmt.Errorf("%w: event is no JSON: %v", ErrInvalid, err)
-		}
-		if e.Device != p.Device || e.Epoch != p.Epoch || e.Kind == "" || (o.Personal != nil && !fits(o.Personal, e.Personal)) {
-			return nil, fmt.Errorf("%w: event %d is not what it should be", ErrInvalid, e.Seq)
-		}
-		if e.Seq <= b.Head {
-			if err := tx.sameForeign(&e, o.Raw); err != nil {
-				return nil, err
+		o, e := &p.Events[i], &p.read[i]
+		if e.seq <= b.Head {
+			if err := tx.sameForeign(NewForeignID(p.Device, p.Epoch, e.seq), o.Raw); err != nil {
+				return nil, fmt.Errorf("event %d: %w", e.seq, err)
 			}
 			continue
 		}
-		if e.Seq != b.Head+1 {
-			return nil, fmt.Errorf("event %d after %d: %w", e.Seq, b.Head, ErrGap)
+		if e.seq != b.Head+1 {
+			return nil, fmt.Errorf("event %d after %d: %w", e.seq, b.Head, ErrGap)
 		}
-		b.Head, b.Leaf = e.Seq, LeafHash(o.Raw)
+		b.Head, b.Leaf = e.seq, e.leaf
 		if tree != nil {
 			tree.Append(b.Leaf)
 		}
-		if err := tx.saveForeign(d.Merchant, o, &e); err != nil {
+		f := Foreign{
+			Event: Event{Device: p.Device, Epoch: p.Epoch, Seq: e.seq, Time: e.time, Kind: e.kind, Person: e.person},
+			Raw:   o.Raw, Owner: d.Merchant, Receipt: o.Receipt,
+		}
+		if err := tx.saveForeign(&f, o.Personal); err != nil {
 			return nil, err
 		}
 		if o.Edit != nil {
@@ -128,7 +166,7 @@ func (tx *Tx) ingest(d *Device, b *Box, p *IngestPart) (merged []Merged, err err
 			if err != nil {
 				return nil, fmt.Errorf("merge %s %s: %w", o.Edit.Kind, o.Edit.ID, err)
 			}
-			m.Seq = e.Seq
+			m.Seq = e.seq
 			merged = append(merged, m)
 		}
 	}
@@ -184,13 +222,13 @@ func (tx *Tx) follows(b *Box, p *IngestPart) error {
 }
 
 // sameForeign checks that an event which is held came again as it was.
-func (tx *Tx) sameForeign(e *Event, raw []byte) error {
-	held, err := ForeignEvent(tx, NewForeignID(e.Device, e.Epoch, e.Seq))
+func (tx *Tx) sameForeign(id ForeignID, raw []byte) error {
+	held, err := ForeignEvent(tx, id)
 	if isNotFound(err) {
 		return nil
 	}
 	if err == nil && string(held.Raw) != string(raw) {
-		err = fmt.Errorf("event %d: %w", e.Seq, ErrForked)
+		err = ErrForked
 	}
 	return err
 }

@@ -209,12 +209,18 @@ func openEvent(s Sealer, at Place, sealed []byte) (e Envelope, err error) {
 	if err != nil {
 		return e, err
 	}
-	if err := decode(plain, &e.Event); err != nil {
+	raw, rest, err := split(plain)
+	if err != nil {
 		return e, err
 	}
-	raw, _, err := split(plain)
+	if len(rest) > 0 {
+		return e, fmt.Errorf("%w: %d bytes too many", ErrDamaged, len(rest))
+	}
+	if err := parseEvent(raw, &e.Event); err != nil {
+		return e, fmt.Errorf("%w: %v", ErrDamaged, err)
+	}
 	e.Raw = bytes.Clone(raw)
-	return e, err
+	return e, nil
 }
 
 // Outbox returns at most limit events that a consumer has not acknowledged yet,

@@ -32,7 +32,7 @@ const benchHelp = `usage: cypherface-central bench [flags]
 
 Measures in one run, on sealed stores in a temporary folder: how many events a second
 boxes that are connected by real websockets have accepted durably, beside what the
-bare store takes in batches of the same size; how long a fresh box takes to get all
+bare store takes of the same in full batches; how long a fresh box takes to get all
 people, beside what the bare store takes to write them; and how boxes come back that
 were all cut off at once.
 

@@ -39,13 +39,13 @@ type batch struct {
 	cost  int64
 }
 
-// newBenchBox makes a box with n decisions in its journal.
-func newBenchBox(device store.DeviceID, n int) (*benchBox, error) {
+// newBenchBox makes a box with n decisions in its journal, those from first on.
+func newBenchBox(device store.DeviceID, first, n int) (*benchBox, error) {
 	b := &benchBox{device: device, events: n}
 	_, _ = rand.Read(b.boot[:]) // never fails
 	journal := make([]wire.Event, n)
 	for i := range journal {
-		e, personal := decision(uint64(i + 1))
+		e, personal := decision(uint64(first + i))
 		plain := append(make([]byte, 16), personal...)
 		sum := sha256.Sum256(plain)
 		e.Device, e.Epoch, e.Seq, e.Personal = device, 1, uint64(i+1), sum[:]
@@ -166,8 +166,8 @@ func (s *benchSettings) ingest(ctx context.Context, n int) (p ingestPoint, err e
 		return p, err
 	}
 	var boxes []*benchBox
-	for _, id := range ids {
-		b, err := newBenchBox(id, each)
+	for i, id := range ids {
+		b, err := newBenchBox(id, i*each, each)
 		if err != nil {
 			return p, err
 		}
@@ -214,8 +214,8 @@ func (s *benchSettings) ingest(ctx context.Context, n int) (p ingestPoint, err e
 // writers are at most so many at the bare store: more do not make it faster.
 const writers = 64
 
-// bare measures how many events a second a store takes in transactions of the size
-// that boxes send.
+// bare measures how many events a second a store takes, the same as boxes send, in
+// transactions as large as the largest of theirs: smaller ones are slower.
 func (s *benchSettings) bare(ctx context.Context, events, boxes int) (float64, error) {
 	st, err := s.openStore(fmt.Sprintf("bare-%d", boxes))
 	if err != nil {
@@ -223,13 +223,12 @@ func (s *benchSettings) bare(ctx context.Context, events, boxes int) (float64, e
 	}
 	defer st.Close()
 	n := min(boxes, writers)
-	size := min(batchEvents, max(1, events/boxes))
 	begin := time.Now()
 	err = all(n, func(w int) error {
-		for done := 0; done < events/n; done += size {
+		for done := 0; done < events/n; done += batchEvents {
 			err := st.Update(ctx, benchCause, func(tx *store.Tx) error {
-				for i := range min(size, events/n-done) {
-					e, personal := decision(uint64(w*events + done + i))
+				for i := range min(batchEvents, events/n-done) {
+					e, personal := decision(uint64(w*(events/n) + done + i))
 					if _, err := store.Append(tx, e, json.RawMessage(personal)); err != nil {
 						return err
 					}

@@ -155,7 +155,7 @@ func (s *benchSettings) reconnect(ctx context.Context) (p stormPoint, err error)
 	finished := make(chan error, 1)
 	go func() {
 		finished <- all(len(ids), func(i int) error {
-			b, err := newBenchBox(ids[i], 1)
+			b, err := newBenchBox(ids[i], i, 1)
 			for first := true; err == nil; first = false {
 				wait := time.Duration(mathrand.Int64N(int64(window)))
 				if first || ctx.Err() == nil {

@@ -140,9 +140,9 @@ type undo struct {
 	value  []byte // nil: there was none
 }
 
-// appended names the buckets whose keys come in ascending order, so that their
-// pages can be filled: half the size of the file.
-var appended = map[string]bool{"record.event": true, "personal": true}
+// appended names the buckets whose keys come in ascending order, of each box in one of
+// its own, so that their pages can be filled: half the size of the file.
+var appended = map[string]bool{"record.event": true, "personal": true, "record.foreign": true, "personal.foreign": true}
 
 // Put implements store.KV.
 func (b *batch) Put(bucket string, key, value []byte) error {

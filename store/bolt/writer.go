@@ -16,10 +16,12 @@ import (
 )
 
 // A group ends when nobody waits, or it has so many Updates or bytes: the first
-// in it should not wait long for the last.
+// in it should not wait long for the last, and where keys come in no order each costs
+// the more the more there are, as bbolt keeps what a transaction adds to a page in one
+// slice.
 const (
 	groupUpdates = 256
-	groupBytes   = 16 << 20
+	groupBytes   = 4 << 20
 )
 
 // request is an Update on its way through the writer.

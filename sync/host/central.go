@@ -289,19 +289,22 @@ func (s *serving) carryOut(ctx context.Context, out hub.Output) hub.Input {
 	case hub.Ingest:
 		var in hub.Ingested
 		var before, after store.Box
-		err := s.Store.Update(ctx, causeOf(r.Device), func(tx *store.Tx) (err error) {
-			if s.Came == nil {
-				in, err = hub.IngestOf(tx, r)
+		part, err := hub.PartOf(r)
+		if err == nil {
+			err = s.Store.Update(ctx, causeOf(r.Device), func(tx *store.Tx) (err error) {
+				if s.Came == nil {
+					in, err = hub.IngestPartOf(tx, r.Conn, part)
+					return err
+				}
+				if before, err = store.Held(tx, store.DeviceID(r.Device)); err != nil {
+					return err
+				}
+				if in, err = hub.IngestPartOf(tx, r.Conn, part); err == nil {
+					after, err = store.Held(tx, store.DeviceID(r.Device))
+				}
 				return err
-			}
-			if before, err = store.Held(tx, store.DeviceID(r.Device)); err != nil {
-				return err
-			}
-			if in, err = hub.IngestOf(tx, r); err == nil {
-				after, err = store.Held(tx, store.DeviceID(r.Device))
-			}
-			return err
-		})
+			})
+		}
 		if err != nil {
 			s.complain(ctx, r.Device, err)
 			return hub.Failed(r, err)

@@ -56,14 +56,30 @@ func AdmitOf(tx *store.Tx, r Admit) (Admitted, error) {
 	return a, nil
 }
 
-// IngestOf carries out Ingest in an Update. An error fails the Update, and Answer
+// IngestOf carries out Ingest in an Update. An error fails the Update, and Failed
 // makes the answer of it.
 func IngestOf(tx *store.Tx, r Ingest) (Ingested, error) {
+	part, err := PartOf(r)
+	if err != nil {
+		return Ingested{}, err
+	}
+	return IngestPartOf(tx, r.Conn, part)
+}
+
+// PartOf does what of an Ingest needs no Update, of which there is one at a time. Its
+// error is one of the Update.
+func PartOf(r Ingest) (store.IngestPart, error) {
 	e := r.Events
 	part := store.IngestPart{Device: store.DeviceID(r.Device), Epoch: r.Epoch, After: e.After, Prev: store.Hash(e.Prev), Gone: e.Gone}
+	part.Events = make([]store.Outgoing, len(e.Events))
 	for i := range e.Events {
-		part.Events = append(part.Events, outgoing(e.First()+uint64(i), &e.Events[i]))
+		part.Events[i] = outgoing(e.First()+uint64(i), &e.Events[i])
 	}
+	return part, part.Read()
+}
+
+// IngestPartOf is the rest of IngestOf.
+func IngestPartOf(tx *store.Tx, c Conn, part store.IngestPart) (Ingested, error) {
 	if err := checkReceipts(tx, &part); err != nil {
 		return Ingested{}, err
 	}
@@ -71,7 +87,7 @@ func IngestOf(tx *store.Tx, r Ingest) (Ingested, error) {
 	if err != nil {
 		return Ingested{}, err
 	}
-	in := Ingested{Conn: r.Conn, Through: through}
+	in := Ingested{Conn: c, Through: through}
 	for _, m := range merged {
 		in.Results = append(in.Results, result(m))
 	}

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -11,7 +10,7 @@ import (
 // that the two cannot part.
 type coder struct {
 	read bool
-	b    []byte // written so far, or left to read
+	b    []byte // written so far, or left to read, which belongs to the message
 	err  error  // the first
 }
 
@@ -111,7 +110,7 @@ func (c *coder) bytes(v *[]byte, most int) {
 		return
 	}
 	if *v = nil; c.err == nil && n > 0 {
-		*v, c.b = bytes.Clone(c.b[:n]), c.b[n:]
+		*v, c.b = c.b[:n:n], c.b[n:]
 	}
 }
 

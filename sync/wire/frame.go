@@ -59,6 +59,8 @@ func Decode(frame []byte) (Message, error) {
 		if body, err = inflate(body); err != nil {
 			return nil, fmt.Errorf("inflate message %d: %w", t, err)
 		}
+	default:
+		body = bytes.Clone(body)
 	}
 	c := &coder{read: true, b: body}
 	m.walk(c)
