@@ -123,8 +123,8 @@ func TestBoxCommandsRefuse(t *testing.T) {
 	}
 }
 
-// daemon stands in for cypherfaced on the control socket.
-func daemon(t *testing.T, data string, h http.HandlerFunc) {
+// standIn stands in for cypherfaced on the control socket.
+func standIn(t *testing.T, data string, h http.HandlerFunc) {
 	t.Helper()
 	l, err := net.Listen("unix", filepath.Join(data, "control.sock"))
 	if err != nil {
@@ -142,7 +142,7 @@ func daemon(t *testing.T, data string, h http.HandlerFunc) {
 func TestCommandsAskTheDaemonThatRuns(t *testing.T) {
 	data := newBox(t)
 	var asked []string
-	daemon(t, data, func(w http.ResponseWriter, r *http.Request) {
+	standIn(t, data, func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.Method+" "+r.URL.Path)
 		switch r.URL.Path {
 		case "/identify/":
@@ -170,7 +170,7 @@ func TestCommandsAskTheDaemonThatRuns(t *testing.T) {
 func TestTheCameraIsWaitedFor(t *testing.T) {
 	data := newBox(t)
 	calls := 0
-	daemon(t, data, func(w http.ResponseWriter, r *http.Request) {
+	standIn(t, data, func(w http.ResponseWriter, r *http.Request) {
 		if calls++; calls < 3 {
 			w.WriteHeader(http.StatusUnprocessableEntity)
 			_, _ = w.Write([]byte(`{"success":false,"message":"there is no face in the image","details":[{"field":"image","issue":"no_face"}]}`))
@@ -224,7 +224,7 @@ func TestDoctor(t *testing.T) {
 func TestDoctorAsksTheBox(t *testing.T) {
 	data := newBox(t)
 	reply := `{"success":true,"ready":true,"pack":"standard","people":3,"camera":"live"}`
-	daemon(t, data, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(reply)) })
+	standIn(t, data, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(reply)) })
 	for _, tt := range []struct {
 		reply string
 		want  state

@@ -53,7 +53,7 @@ func TestEnableProductionWithoutADaemon(t *testing.T) {
 func TestCommandsNameTheirEnvironment(t *testing.T) {
 	data := newBox(t)
 	var hosts []string
-	daemon(t, data, func(w http.ResponseWriter, r *http.Request) {
+	standIn(t, data, func(w http.ResponseWriter, r *http.Request) {
 		hosts = append(hosts, r.Host+r.URL.Path)
 		switch r.URL.Path {
 		case "/control/environments":

@@ -11,12 +11,20 @@ import (
 
 	"github.com/cypherface/edge/camera/fusecam"
 	"github.com/cypherface/edge/engine/tflite"
+	"github.com/cypherface/edge/internal/daemon"
 	"github.com/cypherface/edge/models"
 )
 
-// TestMain lets this test's program be its own trial process.
+// TestMain lets this test's program be its own trial process, or a daemon.
 func TestMain(m *testing.M) {
 	fusecam.Main()
+	if len(os.Args) > 1 {
+		if p, ok := programs[os.Args[1]]; ok {
+			os.Args = append(os.Args[:1], os.Args[2:]...)
+			daemon.Main(p)
+			return
+		}
+	}
 	if code, asked := tflite.ProbeMain(context.Background(), os.Args[1:], os.Stdout, os.Stderr); asked {
 		os.Exit(code)
 	}

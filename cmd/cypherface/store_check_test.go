@@ -39,7 +39,7 @@ func keptBy(t *testing.T, data string) (k *upkeep.Keeper, stop func()) {
 		t.Fatal(err)
 	}
 	control := a.Control()
-	daemon(t, data, func(w http.ResponseWriter, r *http.Request) {
+	standIn(t, data, func(w http.ResponseWriter, r *http.Request) {
 		control.ServeHTTP(w, r.WithContext(api.AsPeer(r.Context(), uint32(os.Getuid()))))
 	})
 	stop = func() {

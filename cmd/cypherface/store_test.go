@@ -246,7 +246,7 @@ func TestStoreRestoreRefuses(t *testing.T) {
 			t.Errorf("%s: %s", tt.name, out)
 		}
 	}
-	daemon(t, b.data, func(http.ResponseWriter, *http.Request) {})
+	standIn(t, b.data, func(http.ResponseWriter, *http.Request) {})
 	if out := b.run(2, "store", "restore", "--from", file, "--recovery-key", b.key); !strings.Contains(out, "stop it first") {
 		t.Errorf("the box runs: %s", out)
 	}
@@ -263,7 +263,7 @@ func TestStoreBackupAsksTheDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	length, code := len(whole), http.StatusOK
-	daemon(t, b.data, func(w http.ResponseWriter, r *http.Request) {
+	standIn(t, b.data, func(w http.ResponseWriter, r *http.Request) {
 		if code != http.StatusOK {
 			w.WriteHeader(code)
 			_, _ = w.Write([]byte(`{"message":"a backup is being made already"}`))
