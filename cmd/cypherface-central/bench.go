@@ -33,8 +33,9 @@ const benchHelp = `usage: cypherface-central bench [flags]
 Measures in one run, on sealed stores in a temporary folder: how many events a second
 boxes that are connected by real websockets have accepted durably, beside what the
 bare store takes of the same in full batches; how long a fresh box takes to get all
-people, beside what the bare store takes to write them; and how boxes come back that
-were all cut off at once.
+people, beside what the bare store takes to write them; how boxes come back that were
+all cut off at once; and how large a store grows by records that were deleted, of which
+it keeps the ids for ever.
 
   cypherface-central bench --json
   cypherface-central bench --boxes 1,100 --people 20000 --storm 1000
@@ -44,12 +45,13 @@ flags:
 
 // benchSettings are what can be set.
 type benchSettings struct {
-	boxes  []int
-	events int
-	rounds int
-	people int
-	storm  int
-	dir    string
+	boxes     []int
+	events    int
+	rounds    int
+	people    int
+	storm     int
+	deletions int
+	dir       string
 }
 
 // benchResult is what was measured.
@@ -60,6 +62,7 @@ type benchResult struct {
 	Ingest  []ingestPoint `json:"ingest"`
 	Catchup catchupPoint  `json:"catchUp"`
 	Storm   stormPoint    `json:"reconnect"`
+	Deleted deletedPoint  `json:"deleted"`
 }
 
 // ingestPoint is the rate of events with a number of boxes, in the round whose ratio is
@@ -94,6 +97,12 @@ type stormPoint struct {
 	Peak    int     `json:"peakPerSecond"`  // and how many were served in the busiest second
 }
 
+// deletedPoint is what stays of records that were deleted.
+type deletedPoint struct {
+	Deletions int   `json:"deletions"`
+	Bytes     int64 `json:"bytes"` // of pages
+}
+
 func bench(ctx context.Context, args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(out)
@@ -104,6 +113,7 @@ func bench(ctx context.Context, args []string, out io.Writer) error {
 	fs.IntVar(&set.rounds, "rounds", 3, "how often each is measured; the median counts")
 	fs.IntVar(&set.people, "people", 100_000, "`people` of the catch-up")
 	fs.IntVar(&set.storm, "storm", 2000, "`boxes` that come back at once")
+	fs.IntVar(&set.deletions, "deletions", 100_000, "`records` that were deleted")
 	asJSON := fs.Bool("json", false, "print the result as JSON")
 	if _, err := parse(fs, args); errors.Is(err, flag.ErrHelp) {
 		return nil
@@ -144,6 +154,7 @@ func (r *benchResult) print(out io.Writer) error {
 	}
 	fmt.Fprintf(w, "\ncatch-up of %d people\t%.1f s\tbare %.1f s\t%.2f\n", r.Catchup.People, r.Catchup.Seconds, r.Catchup.Bare, r.Catchup.Ratio)
 	fmt.Fprintf(w, "%d boxes cut off\tserved again after %.1f s\tat most %d in a second\n", r.Storm.Boxes, r.Storm.Seconds, r.Storm.Peak)
+	fmt.Fprintf(w, "%d records deleted\t%.1f MB stay\n", r.Deleted.Deletions, float64(r.Deleted.Bytes)/1e6)
 	return w.Flush()
 }
 
@@ -193,6 +204,9 @@ func (s *benchSettings) run(ctx context.Context) (*benchResult, error) {
 	}
 	if r.Storm, err = s.reconnect(ctx); err != nil {
 		return nil, fmt.Errorf("reconnect: %w", err)
+	}
+	if r.Deleted, err = s.forget(ctx); err != nil {
+		return nil, fmt.Errorf("deletions: %w", err)
 	}
 	return r, nil
 }

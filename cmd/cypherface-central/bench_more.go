@@ -194,3 +194,33 @@ func (s *benchSettings) reconnect(ctx context.Context) (p stormPoint, err error)
 	<-finished
 	return p, nil
 }
+
+// forget measures what a store keeps for ever of records that were deleted elsewhere: a
+// box that hears of them has nothing else of them.
+func (s *benchSettings) forget(ctx context.Context) (p deletedPoint, err error) {
+	st, err := s.openStore("deleted")
+	if err != nil {
+		return p, err
+	}
+	defer st.Close()
+	central, site, merchant := store.NewUUID[store.DeviceID](), store.NewID[store.SiteID](time.Now()), store.NewID[store.MerchantID](time.Now())
+	err = st.Update(ctx, benchCause, func(tx *store.Tx) error {
+		return errors.Join(
+			store.Put(tx, &store.Merchant{ID: merchant, Status: store.Active}),
+			store.Join(tx, store.Link{Merchant: merchant, Site: site}),
+			store.ApplyRange(tx, store.RangePart{Central: central, Epoch: 1, Last: true}))
+	})
+	before, _, _ := st.Room()
+	const part = 4096
+	for p.Deletions < s.deletions && err == nil {
+		f := store.FeedPart{Central: central, Epoch: 1, After: uint64(p.Deletions), Through: uint64(min(p.Deletions+part, s.deletions))}
+		for rev := f.After + 1; rev <= f.Through; rev++ {
+			f.Changes = append(f.Changes, store.FeedChange{Rev: rev, Op: store.OpDelete, Kind: store.KindPerson, ID: string(store.NewID[store.PersonID](time.Now()))})
+		}
+		err = st.Update(ctx, benchCause, func(tx *store.Tx) error { return store.ApplyFeed(tx, f) })
+		p.Deletions = int(f.Through)
+	}
+	after, _, _ := st.Room()
+	p.Bytes = after - before
+	return p, err
+}

@@ -595,12 +595,12 @@ func TestHelp(t *testing.T) {
 // A small run of the whole measurement: each figure is there.
 func TestBench(t *testing.T) {
 	var out bytes.Buffer
-	known, err := runCommand(t.Context(), []string{"bench", "--json", "--boxes", "1,3", "--events", "600", "--people", "300", "--storm", "5", "--rounds", "2"}, &out)
+	known, err := runCommand(t.Context(), []string{"bench", "--json", "--boxes", "1,3", "--events", "600", "--people", "300", "--storm", "5", "--rounds", "2", "--deletions", "5000"}, &out)
 	var r benchResult
 	if err == nil {
 		err = json.Unmarshal(out.Bytes(), &r)
 	}
-	if !known || err != nil || len(r.Ingest) != 2 || r.Ingest[1].Boxes != 3 || r.Ingest[0].Rate <= 0 || r.Ingest[0].Bare <= 0 || r.Catchup.People != 300 || r.Catchup.Ratio <= 0 || r.Storm.Boxes != 5 {
+	if !known || err != nil || len(r.Ingest) != 2 || r.Ingest[1].Boxes != 3 || r.Ingest[0].Rate <= 0 || r.Ingest[0].Bare <= 0 || r.Catchup.People != 300 || r.Catchup.Ratio <= 0 || r.Storm.Boxes != 5 || r.Deleted.Deletions != 5000 || r.Deleted.Bytes < 5000*24 {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 	if _, err := runCommand(t.Context(), []string{"bench", "--boxes", "none"}, io.Discard); err == nil {
