@@ -15,10 +15,10 @@ var definitions embed.FS
 //go:embed golden/*.png
 var golden embed.FS
 
-// Builtin returns the manifests this program carries, preferred ones first.
+// Builtin returns the manifests this program carries: preferred ones first, [PAD] last.
 func Builtin() ([]*Manifest, error) {
 	var all []*Manifest
-	for _, name := range preference {
+	for _, name := range known {
 		m, err := Definition(name)
 		if err != nil {
 			return nil, err
@@ -32,7 +32,7 @@ func Builtin() ([]*Manifest, error) {
 func Definition(name string) (*Manifest, error) {
 	b, ok := definition(name)
 	if !ok {
-		return nil, fmt.Errorf("pack %q: unknown; this program knows %v", name, preference)
+		return nil, fmt.Errorf("pack %q: unknown; this program knows %v", name, known)
 	}
 	m, err := ParseManifest(b)
 	if err != nil {

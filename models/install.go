@@ -32,7 +32,7 @@ type Installer struct {
 func (in Installer) Build(ctx context.Context, name string, find Finder) (*Pack, error) {
 	raw, ok := definition(name)
 	if !ok {
-		return nil, fmt.Errorf("install pack %q: unknown; this program knows %v", name, preference)
+		return nil, fmt.Errorf("install pack %q: unknown; this program knows %v", name, known)
 	}
 	return in.build(ctx, raw, find)
 }
@@ -118,6 +118,8 @@ func Convert(ctx context.Context, n Network, find Finder) ([]byte, error) {
 		return convert.OpenVINO(src[0], src[1], convert.Options{})
 	case n.Conversion == ConversionFaceAPI && len(src) == 2:
 		return convert.FaceAPI(src[0], src[1], convert.Options{})
+	case n.Conversion == ConversionNCNN && len(src) == 2:
+		return convert.NCNN(src[0], src[1], n.Input.Shape[1], n.Input.Shape[2], convert.Options{})
 	}
 	return nil, fmt.Errorf("convert %s: %q from %d files is not a conversion", n.File, n.Conversion, len(src))
 }

@@ -235,6 +235,34 @@ func TestBuildStandard(t *testing.T) {
 	}
 }
 
+// The networks against presentation attacks are converted of what their makers publish,
+// under its own names too.
+func TestBuildPAD(t *testing.T) {
+	const sources = "../../shared/models/sources"
+	if _, err := os.Stat(sources + "/minifasnet_ncnn_1.param"); err != nil {
+		t.Skip("the weights against presentation attacks are not at ../shared/models/sources")
+	}
+	as := t.TempDir()
+	for from, to := range map[string]string{"minifasnet_ncnn_1": "model_1", "minifasnet_ncnn_2": "model_2"} {
+		for _, end := range []string{".param", ".bin"} {
+			b, err := os.ReadFile(filepath.Join(sources, from+end))
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, filepath.Join(as, to+end), b)
+		}
+	}
+	for _, dir := range []string{sources, as} {
+		p, err := models.Installer{Root: t.TempDir()}.Build(t.Context(), models.PAD, models.Folders(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Verify(); err != nil || !p.Builtin() {
+			t.Error(err)
+		}
+	}
+}
+
 func TestFoldersReportADamagedSource(t *testing.T) {
 	m, err := models.Definition("standard")
 	if err != nil {

@@ -26,6 +26,17 @@ const (
 	Embed       Role = "embed"        // aligned crop to template
 )
 
+// The jobs of the pack [PAD], which has no other.
+const (
+	PADClose Role = "pad_close" // a face and a little around it: life or an attack
+	PADWide  Role = "pad_wide"  // … and more of what is around it
+)
+
+// PAD is the name of the pack that stands beside any other: networks against
+// presentation attacks (ISO/IEC 30107), one more vote on liveness. It recognises
+// nobody, so it has neither a space nor a calibration, and no template changes with it.
+const PAD = "pad"
+
 // required are the roles without which a pack is no pack.
 var required = []Role{DetectFull, DetectShort, Embed}
 
@@ -41,20 +52,20 @@ const (
 
 // Manifest describes a pack: which networks it holds, where they come from,
 // how their input is prepared, what their answers look like on known input,
-// and what error rates its scores stand for.
+// and, but for [PAD], what error rates its scores stand for.
 type Manifest struct {
 	Name    string `json:"name"`    // also the folder's name: lower case, digits, dashes
 	Version int    `json:"version"` // counts up with every change of this file but the calibration
 	Summary string `json:"summary"` // one line for people
 	// Space names the set of templates that may be compared with each other.
 	// It is derived, see [Manifest.DeriveSpace], and checked on reading.
-	Space string `json:"space"`
+	Space string `json:"space,omitempty"`
 	// Preprocessing counts the ways in which the engine has prepared crops;
 	// a new number is a new space.
-	Preprocessing int              `json:"preprocessing"`
+	Preprocessing int              `json:"preprocessing,omitempty"`
 	Networks      map[Role]Network `json:"networks"`
-	Golden        Golden           `json:"golden"`
-	Calibration   Calibration      `json:"calibration"`
+	Golden        Golden           `json:"golden,omitzero"`
+	Calibration   Calibration      `json:"calibration,omitzero"`
 }
 
 // Network is one TFLite file of a pack.
@@ -71,6 +82,9 @@ type Network struct {
 	// Template is where an embedder wants the eyes, the nose tip and the
 	// corners of the mouth (image left to right), as fractions of its input.
 	Template *[5][2]float64 `json:"template,omitempty"`
+	// Crop is how much of the picture a network of [PAD] looks at: sides of the
+	// rectangle in those of the face's box.
+	Crop float64 `json:"crop,omitempty"`
 	// Golden are the outputs on [ProbeInput]: values evenly spaced over each
 	// output, all outputs in a row.
 	Golden []float64 `json:"golden,omitempty"`
@@ -81,6 +95,7 @@ const (
 	ConversionNone     = "none"     // the source is the file
 	ConversionOpenVINO = "openvino" // IR: .xml and .bin
 	ConversionFaceAPI  = "face-api" // weights manifest (.json) and .bin
+	ConversionNCNN     = "ncnn"     // .param and .bin
 )
 
 // Source is an original file of a network.
@@ -189,6 +204,9 @@ func (m *Manifest) Roles() []Role { return slices.Sorted(maps.Keys(m.Networks)) 
 // files are left out on purpose: a better conversion of the same weights stays
 // in its space.
 func (m *Manifest) DeriveSpace() string {
+	if m.Name == PAD {
+		return "" // it makes no templates
+	}
 	h := sha256.New()
 	e := m.Networks[Embed]
 	for _, r := range []Role{Landmarks, Embed} {
@@ -210,7 +228,11 @@ func (m *Manifest) check() error {
 	if m.Version < 1 {
 		return fmt.Errorf("version %d: counts from 1", m.Version)
 	}
-	for _, r := range required {
+	need := required
+	if m.Name == PAD {
+		need = []Role{PADClose, PADWide}
+	}
+	for _, r := range need {
 		if _, ok := m.Networks[r]; !ok {
 			return fmt.Errorf("role %s is missing", r)
 		}
@@ -221,6 +243,9 @@ func (m *Manifest) check() error {
 		if err := n.check(r); err != nil {
 			return fmt.Errorf("role %s: %w", r, err)
 		}
+		if r.pad() != (m.Name == PAD) {
+			return fmt.Errorf("role %s: networks against attacks are in the pack %s, and alone there", r, PAD)
+		}
 		if files[n.File] {
 			return fmt.Errorf("role %s: file %q is used twice", r, n.File)
 		}
@@ -228,6 +253,9 @@ func (m *Manifest) check() error {
 	}
 	if want := m.DeriveSpace(); m.Space != want {
 		return fmt.Errorf("space %q: the weights, alignment and preparation stated give %q", m.Space, want)
+	}
+	if m.Name == PAD {
+		return nil
 	}
 	if err := m.Golden.check(); err != nil {
 		return fmt.Errorf("golden: %w", err)
@@ -238,9 +266,12 @@ func (m *Manifest) check() error {
 	return nil
 }
 
+// pad reports whether the role is one of the pack [PAD].
+func (r Role) pad() bool { return r == PADClose || r == PADWide }
+
 func (n Network) check(r Role) error {
 	switch r {
-	case DetectFull, DetectShort, Landmarks, Embed:
+	case DetectFull, DetectShort, Landmarks, Embed, PADClose, PADWide:
 	default:
 		return fmt.Errorf("unknown role")
 	}
@@ -251,7 +282,7 @@ func (n Network) check(r Role) error {
 		return err
 	}
 	switch n.Conversion {
-	case ConversionNone, ConversionOpenVINO, ConversionFaceAPI:
+	case ConversionNone, ConversionOpenVINO, ConversionFaceAPI, ConversionNCNN:
 	default:
 		return fmt.Errorf("conversion %q: unknown", n.Conversion)
 	}
@@ -268,6 +299,9 @@ func (n Network) check(r Role) error {
 	}
 	if (r == Embed) != (n.Template != nil) {
 		return fmt.Errorf("template: the embedder has one, no other network does")
+	}
+	if r.pad() != (n.Crop != 0) || r.pad() && !(n.Crop >= 1 && n.Crop <= 16) {
+		return fmt.Errorf("crop %v: networks against attacks have one of 1 to 16, no other network does", n.Crop)
 	}
 	return nil
 }

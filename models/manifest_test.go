@@ -21,13 +21,19 @@ func definition(t testing.TB, name string) []byte {
 	return b
 }
 
-// editManifest returns a committed manifest with a change.
-func editManifest(t testing.TB, name string, edit func(m map[string]any)) []byte {
+// editable is a committed manifest to change.
+func editable(t testing.TB, name string) (m map[string]any) {
 	t.Helper()
-	var m map[string]any
 	if err := json.Unmarshal(definition(t, name), &m); err != nil {
 		t.Fatal(err)
 	}
+	return m
+}
+
+// editManifest returns a committed manifest with a change.
+func editManifest(t testing.TB, name string, edit func(m map[string]any)) []byte {
+	t.Helper()
+	m := editable(t, name)
 	edit(m)
 	b, err := json.Marshal(m)
 	if err != nil {
@@ -57,8 +63,8 @@ func TestBuiltinManifests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(all) != 2 || all[0].Name != "standard" || all[1].Name != "basic" {
-		t.Fatalf("got %d packs, want standard and basic", len(all))
+	if len(all) != 3 || all[0].Name != "standard" || all[1].Name != "basic" || all[2].Name != models.PAD {
+		t.Fatalf("got %d packs, want standard, basic and pad", len(all))
 	}
 	if all[0].Space == all[1].Space {
 		t.Errorf("both packs claim space %s", all[0].Space)
@@ -188,6 +194,30 @@ func TestParseManifestRefuses(t *testing.T) {
 			}
 		})
 	}
+	// A pack against presentation attacks recognises nobody, and no other pack looks
+	// for attacks.
+	embed := editable(t, "standard")["networks"].(map[string]any)["embed"]
+	for name, tt := range map[string]struct {
+		pack string
+		edit func(map[string]any)
+		want string
+	}{
+		"no second network": {models.PAD, func(m map[string]any) { delete(at(m, "networks"), "pad_wide") }, "pad_wide is missing"},
+		"no crop":           {models.PAD, set(0, "networks", "pad_close", "crop"), "crop 0"},
+		"endless crop":      {models.PAD, set(1e9, "networks", "pad_close", "crop"), "crop 1e+09"},
+		"an embedder":       {models.PAD, set(embed, "networks", "embed"), "alone there"},
+		"a space":           {models.PAD, set("pad-000000000000", "space"), "give \"\""},
+		"another name":      {models.PAD, set("mine", "name"), "is missing"},
+		"beside an embedder": {"standard", func(m map[string]any) {
+			at(m, "networks")["pad_close"] = editable(t, models.PAD)["networks"].(map[string]any)["pad_close"]
+		}, "alone there"},
+		"crop of an embedder": {"standard", set(2, "networks", "embed", "crop"), "no other network"},
+	} {
+		_, err := models.ParseManifest(editManifest(t, tt.pack, tt.edit))
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want something about %q", name, err, tt.want)
+		}
+	}
 	if _, err := models.ParseManifest(append(definition(t, "basic"), '{')); err == nil {
 		t.Error("something after the manifest was accepted")
 	}
@@ -197,6 +227,7 @@ func TestParseManifestRefuses(t *testing.T) {
 }
 
 func FuzzParseManifest(f *testing.F) {
+	f.Add(definition(f, models.PAD))
 	f.Add(definition(f, "standard"))
 	f.Add(definition(f, "basic"))
 	f.Add([]byte(`{"name":"../x","networks":{"embed":{"file":"/etc/passwd"}}}`))

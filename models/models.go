@@ -43,6 +43,9 @@ const (
 // preference orders packs where nobody chose one.
 var preference = []string{"standard", "basic"}
 
+// known are all packs that this program carries.
+var known = append(slices.Clone(preference), PAD)
+
 // Root returns the folder of installed packs: flag (the value of --packs)
 // where it is set, else $CYPHERFACE_PACKS, else packs/ beside the program.
 func Root(flag string, getenv func(string) string) string {
@@ -62,9 +65,9 @@ func Root(flag string, getenv func(string) string) string {
 	return filepath.Join(filepath.Dir(exe), "packs")
 }
 
-// Installed opens every pack below root, preferred ones first. Packs that
-// cannot be opened are left out and reported together in err, beside those
-// that can.
+// Installed opens every pack below root that recognises people, preferred ones
+// first. Packs that cannot be opened are left out and reported together in err,
+// beside those that can.
 func Installed(root string) ([]*Pack, error) {
 	entries, err := os.ReadDir(root)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -76,7 +79,7 @@ func Installed(root string) ([]*Pack, error) {
 	var packs []*Pack
 	var faults []error
 	for _, e := range entries {
-		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") || e.Name() == PAD {
 			continue
 		}
 		p, err := Open(filepath.Join(root, e.Name()))
@@ -88,6 +91,22 @@ func Installed(root string) ([]*Pack, error) {
 	}
 	slices.SortStableFunc(packs, func(a, b *Pack) int { return rank(a) - rank(b) })
 	return packs, errors.Join(faults...)
+}
+
+// Beside opens the pack [PAD] below root, which stands beside the one in use. It is
+// nil, without an error, where none is installed.
+func Beside(root string) (*Pack, error) {
+	if _, err := os.Lstat(filepath.Join(root, PAD)); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	p, err := Open(filepath.Join(root, PAD))
+	if err == nil && p.Name != PAD {
+		err = fmt.Errorf("open pack in %s: it is %s", p.Dir, p.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func rank(p *Pack) int {
@@ -173,6 +192,9 @@ func Chosen(root string) (string, error) {
 func Use(root, name string) error {
 	if !plainName(name) {
 		return fmt.Errorf("use pack %q: no pack's name", name)
+	}
+	if name == PAD {
+		return fmt.Errorf("use pack %s: it recognises nobody; it stands beside the pack in use wherever it is installed", name)
 	}
 	if _, err := Open(filepath.Join(root, name)); err != nil {
 		return fmt.Errorf("use pack %s: %w", name, err)

@@ -19,7 +19,11 @@ import (
 // this package runs them.
 func writePack(t testing.TB, root, name, salt string) string {
 	t.Helper()
-	m, err := models.Definition("standard")
+	like := "standard"
+	if name == models.PAD {
+		like = name
+	}
+	m, err := models.Definition(like)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,6 +223,42 @@ func TestInstalledReportsBrokenPacksBesideGoodOnes(t *testing.T) {
 	}
 	if err == nil || !strings.Contains(err.Error(), "basic") {
 		t.Errorf("got %v, want a word about basic", err)
+	}
+}
+
+// The pack against presentation attacks stands beside the one in use: it is none of
+// those that people are recognised with, and cannot be chosen.
+func TestBeside(t *testing.T) {
+	root := t.TempDir()
+	if p, err := models.Beside(root); p != nil || err != nil {
+		t.Errorf("none is installed: %v, %v", p, err)
+	}
+	dir := writePack(t, root, models.PAD, "")
+	p, err := models.Beside(root)
+	if err != nil || p.Name != models.PAD || p.Space != "" {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if _, err := models.Default(root); !errors.Is(err, models.ErrNoPack) {
+		t.Errorf("alone it is taken for a pack: %v", err)
+	}
+	writePack(t, root, "basic", "")
+	if packs, err := models.Installed(root); len(packs) != 1 || packs[0].Name != "basic" || err != nil {
+		t.Errorf("%d packs, %v", len(packs), err)
+	}
+	if err := models.Use(root, models.PAD); err == nil || !strings.Contains(err.Error(), "beside") {
+		t.Errorf("chosen: %v", err)
+	}
+	os.Remove(filepath.Join(dir, "pad_wide.tflite"))
+	if p, err := models.Beside(root); p != nil || err == nil {
+		t.Errorf("half of it is there: %v, %v", p, err)
+	}
+	if packs, err := models.Installed(root); len(packs) != 1 || err != nil {
+		t.Errorf("it is in the way of the others: %v", err)
+	}
+	os.RemoveAll(dir)
+	os.Rename(filepath.Join(root, "basic"), dir)
+	if _, err := models.Beside(root); err == nil || !strings.Contains(err.Error(), "basic") {
+		t.Errorf("another pack in its place: %v", err)
 	}
 }
 

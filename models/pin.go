@@ -43,8 +43,9 @@ func Pin(ctx context.Context, path string, find Finder, run func(context.Context
 			return nil, err
 		}
 	}
-	m.Space = m.DeriveSpace()
-	m.Golden = Golden{Mates: 1, Tolerance: m.Golden.Tolerance}
+	if m.Space = m.DeriveSpace(); m.Space != "" {
+		m.Golden = Golden{Mates: 1, Tolerance: m.Golden.Tolerance}
+	}
 	if err := m.save(filepath.Join(tmp, manifestFile)); err != nil {
 		return nil, err
 	}
@@ -56,9 +57,11 @@ func Pin(ctx context.Context, path string, find Finder, run func(context.Context
 	if err != nil {
 		return nil, fmt.Errorf("pin %s: %w", m.Name, err)
 	}
-	a.Golden.Tolerance = m.Golden.Tolerance
-	m.Golden = a.Golden
-	m.Golden.Mates, m.Golden.Strangers = round(a.Golden.Mates), round(a.Golden.Strangers)
+	if m.Space != "" {
+		a.Golden.Tolerance = m.Golden.Tolerance
+		m.Golden = a.Golden
+		m.Golden.Mates, m.Golden.Strangers = round(a.Golden.Mates), round(a.Golden.Strangers)
+	}
 	for r, values := range a.Networks {
 		n := m.Networks[r]
 		n.Golden = rounded(values)

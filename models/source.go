@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"path/filepath"
 )
 
@@ -17,17 +18,20 @@ import (
 // elsewhere.
 type Finder func(ctx context.Context, s Source) ([]byte, error)
 
-// Folders finds sources by name in folders: original weights on a disk or a
-// stick, or node_modules.
+// Folders finds sources by name, their own or that of their address, in folders:
+// original weights on a disk or a stick, or node_modules.
 func Folders(dirs ...string) Finder {
 	return func(_ context.Context, s Source) ([]byte, error) {
 		for _, dir := range dirs {
 			paths := []string{filepath.Join(dir, s.Name)}
+			if as := path.Base(s.URL); s.URL != "" && as != s.Name {
+				paths = append(paths, filepath.Join(dir, as))
+			}
 			if s.NPM != "" {
 				paths = append(paths, filepath.Join(dir, filepath.FromSlash(s.NPM)))
 			}
-			for _, path := range paths {
-				b, err := readSource(path, s)
+			for _, file := range paths {
+				b, err := readSource(file, s)
 				if !errors.Is(err, fs.ErrNotExist) {
 					return b, err
 				}
