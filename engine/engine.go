@@ -64,6 +64,7 @@ type Config struct {
 	ShortRange Network // BlazeFace short range: close-ups; optional
 	Landmarks  Network // five points on an upright face; optional, BlazeFace's keypoints serve without
 	Embedder   Network // aligned face → template
+	Patches    []Patch // networks against presentation attacks; optional
 
 	// Template is where the embedder wants the eyes, the nose tip and the
 	// corners of the mouth (image left to right), as fractions of its input.
@@ -109,6 +110,11 @@ func New(cfg Config) (*Engine, error) {
 		}
 		if outs := m.Outputs(); len(outs) != 1 || volume(outs[0]) != 10 {
 			return nil, fmt.Errorf("landmarks: outputs %v, want five points", outs)
+		}
+	}
+	for _, p := range cfg.Patches {
+		if err := p.check(); err != nil {
+			return nil, fmt.Errorf("network against presentation attacks: %w", err)
 		}
 	}
 	if cfg.Embedder.Model == nil {

@@ -49,6 +49,8 @@ type Options struct {
 	// Wrap, if set, is put between each network and the engine; benchmarks
 	// measure with it.
 	Wrap func(models.Role, engine.Model) engine.Model
+	// Beside, if set, is the pack models.PAD: the engine looks for attacks with it.
+	Beside *models.Pack
 	// Adjust, if set, may change what the engine is made of.
 	Adjust func(*engine.Config)
 }
@@ -70,8 +72,11 @@ func (n networks) Close() error {
 // more. A pack that this program does not know is to be probed first
 // ([ProbeOnce]).
 func OpenEngine(pack *models.Pack, opt Options) (*engine.Engine, io.Closer, error) {
+	if pack.Name == models.PAD {
+		return nil, nil, fmt.Errorf("open pack %s: it recognises nobody, and stands beside another pack", pack.Name)
+	}
 	var open networks
-	network := func(role models.Role) (engine.Network, error) {
+	network := func(pack *models.Pack, role models.Role) (engine.Network, error) {
 		n, ok := pack.Networks[role]
 		if !ok {
 			return engine.Network{}, nil
@@ -102,7 +107,7 @@ func OpenEngine(pack *models.Pack, opt Options) (*engine.Engine, io.Closer, erro
 	return e, open, nil
 }
 
-func assemble(pack *models.Pack, network func(models.Role) (engine.Network, error), opt Options) (*engine.Engine, error) {
+func assemble(pack *models.Pack, network func(*models.Pack, models.Role) (engine.Network, error), opt Options) (*engine.Engine, error) {
 	cfg := engine.Config{Space: pack.Space}
 	for _, part := range []struct {
 		role models.Role
@@ -113,11 +118,20 @@ func assemble(pack *models.Pack, network func(models.Role) (engine.Network, erro
 		{models.Landmarks, &cfg.Landmarks},
 		{models.Embed, &cfg.Embedder},
 	} {
-		n, err := network(part.role)
+		n, err := network(pack, part.role)
 		if err != nil {
 			return nil, err
 		}
 		*part.into = n
+	}
+	if opt.Beside != nil {
+		for _, role := range opt.Beside.Roles() {
+			n, err := network(opt.Beside, role)
+			if err != nil {
+				return nil, err
+			}
+			cfg.Patches = append(cfg.Patches, engine.Patch{Network: n, Scale: opt.Beside.Networks[role].Crop})
+		}
 	}
 	if t := pack.Networks[models.Embed].Template; t != nil {
 		for i, p := range t {
