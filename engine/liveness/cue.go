@@ -102,7 +102,7 @@ func measure(frames []Frame, same Likeness) (m Measures) {
 			m[c] = math.NaN()
 		}
 	}
-	m[Picture] = over(.6, func(f *Frame) float64 { return f.Spoof })
+	m[Picture] = onlooker(frames)
 	return m
 }
 

@@ -15,6 +15,7 @@ func examples(n int) (all []Example) {
 		for c := range e.Measures {
 			e.Measures[c] = d.NormFloat64()
 		}
+		e.Measures[Picture] = math.NaN() // there is no such network
 		alive, paper, display, broken := e, e, e, e
 		alive.Live = true
 		paper.Kind, paper.Group = "paper", "print"

@@ -16,6 +16,8 @@ type Frame struct {
 	Size     image.Point     // of the picture
 	Spoof    float64         // 0..1, what a network for single pictures says of an attack; NaN: there is none
 
+	unasked int // frames since that network was asked, see Ask
+
 	thumb  *thumb    // the whole picture, small
 	coarse *thumb    // … and smaller
 	blue   *thumb    // its Cb, of the coarse one's size; nil: it has no colour

@@ -55,7 +55,7 @@ const zLimit = 6.0
 
 // contribution of a cue to the logit; NaN weighs nothing.
 func (t Term) contribution(value float64) float64 {
-	if math.IsNaN(value) {
+	if math.IsNaN(value) || t.Scale == 0 {
 		return 0
 	}
 	z := min(max((value-t.Mid)/t.Scale, -zLimit), zLimit)
@@ -97,10 +97,12 @@ func (m *Model) explain(v *Measures, active bool) (logit float64, against []Cue)
 func (r *Regression) logit(v *Measures) (sum float64, parts [cues]float64) {
 	sum = r.Bias
 	for c := range cues {
-		if t, ok := r.Terms[c.String()]; ok {
-			parts[c] = t.contribution(v[c])
-			sum += parts[c]
+		t, ok := r.Terms[c.String()]
+		if !ok && c == Picture {
+			t = vote
 		}
+		parts[c] = t.contribution(v[c])
+		sum += parts[c]
 	}
 	return sum, parts
 }

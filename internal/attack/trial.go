@@ -14,6 +14,7 @@ import (
 type Recogniser interface {
 	Detect(ctx context.Context, img image.Image) ([]engine.Face, error)
 	Embed(ctx context.Context, img image.Image, f engine.Face) (engine.Template, error)
+	liveness.Onlooker
 }
 
 // Outcome is what became of an attempt.
@@ -39,7 +40,15 @@ func Judge(ctx context.Context, e Recogniser, m *liveness.Model, same liveness.L
 		if err != nil {
 			return liveness.Verdict{}, 0, err
 		}
-		seen = append(seen, liveness.Observe(f.Image, face, t, f.At))
+		frame := liveness.Observe(f.Image, face, t, f.At)
+		var before *liveness.Frame
+		if n := len(seen); n > 0 {
+			before = &seen[n-1]
+		}
+		if err := frame.Ask(ctx, e, f.Image, face, before); err != nil {
+			return liveness.Verdict{}, 0, err
+		}
+		seen = append(seen, frame)
 	}
 	return m.Judge(seen, asked, same), len(seen), nil
 }

@@ -8,6 +8,7 @@ import (
 	"image/color"
 	"image/draw"
 	"image/jpeg"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -64,6 +65,10 @@ func (*colours) Crop(img image.Image, _ engine.Face) engine.Crop {
 func rgb(img image.Image) (r, g, b uint8) {
 	c := color.RGBAModel.Convert(img.At(img.Bounds().Min.X, img.Bounds().Min.Y)).(color.RGBA)
 	return c.R, c.G, c.B
+}
+
+func (*colours) Attack(context.Context, image.Image, engine.Face) (float64, error) {
+	return math.NaN(), nil
 }
 
 func (c *colours) EmbedCrop(ctx context.Context, crop engine.Crop) (engine.Template, error) {

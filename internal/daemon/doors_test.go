@@ -38,10 +38,11 @@ func (b *blind) Detect(context.Context, image.Image) ([]engine.Face, error) {
 func (*blind) Embed(context.Context, image.Image, engine.Face) (engine.Template, error) {
 	return nil, nil
 }
-func (*blind) Crop(image.Image, engine.Face) engine.Crop                       { return engine.Crop{} }
-func (*blind) EmbedCrop(context.Context, engine.Crop) (engine.Template, error) { return nil, nil }
-func (*blind) Space() string                                                   { return "blind" }
-func (*blind) Dim() int                                                        { return 8 }
+func (*blind) Crop(image.Image, engine.Face) engine.Crop                         { return engine.Crop{} }
+func (*blind) EmbedCrop(context.Context, engine.Crop) (engine.Template, error)   { return nil, nil }
+func (*blind) Attack(context.Context, image.Image, engine.Face) (float64, error) { return 0, nil }
+func (*blind) Space() string                                                     { return "blind" }
+func (*blind) Dim() int                                                          { return 8 }
 
 // doorBox is an environment with doors and nothing else.
 type doorBox struct {

@@ -120,6 +120,10 @@ func TestADoorAsksForLife(t *testing.T) {
 }
 
 func asksForLife(t *testing.T, b *box) {
+	b.Close()
+	eye := &onlooker{Engine: b.real} // which has nothing against anybody
+	b.real = eye
+	b.start()
 	ada, bo := synthface.Cast()[0], synthface.Cast()[1]
 	id := b.person(0)
 	if _, err := b.enrol(id, portrait(ada, 0), portrait(ada, 12)); err != nil {
@@ -148,6 +152,7 @@ func asksForLife(t *testing.T, b *box) {
 		outcome, reasons, _ := strings.Cut(tt.want, " ")
 		want := outcome + " " + string(id) + " " + reasons
 		var got []string
+		eye.asked = 0
 		for try := range tt.tries {
 			a := tt.actor
 			got = b.stand(doors[tt.mode], &a)
@@ -161,6 +166,9 @@ func asksForLife(t *testing.T, b *box) {
 		}
 		if len(got) == 0 || !strings.HasPrefix(got[0], want) {
 			t.Errorf("%s, %s: recorded %q, want %q first", tt.mode, tt.name, got, want)
+		}
+		if asked := eye.asked > 0; asked != (tt.mode != store.LivenessOff) {
+			t.Errorf("%s, %s: the network against attacks was asked %d times", tt.mode, tt.name, eye.asked)
 		}
 	}
 }

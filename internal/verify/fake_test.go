@@ -57,7 +57,9 @@ type fakeEngine struct {
 	space string
 	axis  int   // by which the people's axes are turned: another space
 	fail  error // of every call
-	calls struct{ detect, embed atomic.Int64 }
+	// attack is what Attack says of every face.
+	attack float64
+	calls  struct{ detect, embed atomic.Int64 }
 }
 
 const dim = 32
@@ -129,6 +131,11 @@ func (e *fakeEngine) Crop(img image.Image, f engine.Face) engine.Crop {
 
 func (e *fakeEngine) EmbedCrop(_ context.Context, c engine.Crop) (engine.Template, error) {
 	return e.template((c.Image.Y[0]+5)/10, 0, 0), e.fail
+}
+
+// Attack says what it was told to, of every face.
+func (e *fakeEngine) Attack(context.Context, image.Image, engine.Face) (float64, error) {
+	return e.attack, nil
 }
 
 // calibration knows scores as fakeEngine gives them: 0.5 is FMR 1e-4.

@@ -115,8 +115,16 @@ func (s *Service) looks(ctx context.Context, r *LiveRequest, enrolled engine.Tem
 		if err != nil {
 			return nil, err
 		}
+		frame := liveness.Observe(img, face, t, f.At)
+		var before *liveness.Frame
+		if n := len(all); n > 0 {
+			before = &all[n-1].Frame
+		}
+		if err := frame.Ask(ctx, s.engine, img, face, before); err != nil {
+			return nil, err
+		}
 		barred, _ := judge(face, barringProbe)
-		all = append(all, look{liveness.Observe(img, face, t, f.At), len(barred) > 0, engine.Compare(t, enrolled)})
+		all = append(all, look{frame, len(barred) > 0, engine.Compare(t, enrolled)})
 	}
 	return all, nil
 }

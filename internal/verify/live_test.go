@@ -3,12 +3,14 @@
 package verify_test
 
 import (
+	"context"
 	"image"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/engine/liveness"
 	"github.com/cypherface/edge/internal/attack"
 	"github.com/cypherface/edge/internal/verify"
@@ -106,4 +108,29 @@ func tellsLifeFromAPicture(t *testing.T, b *box, studio *attack.Studio) {
 			t.Errorf("%s: confidence %v", tt.name, res.Confidence)
 		}
 	}
+	confidence := func(says float64) float64 {
+		b.Close()
+		b.real = &onlooker{b.real, says, 0}
+		b.start()
+		res, err := b.Live(t.Context(), verify.LiveRequest{Cause: cause, Merchant: b.merchant, Person: id, Session: store.NewUUID[store.SessionID](), Frames: framesOf(still...)})
+		if err != nil || b.real.(*onlooker).asked == 0 {
+			t.Fatalf("asked %d times, %v", b.real.(*onlooker).asked, err)
+		}
+		return res.Confidence
+	}
+	if calm, wary := confidence(.01), confidence(.99); wary >= calm {
+		t.Errorf("a network that holds it for an attack: %v, one that does not: %v", wary, calm)
+	}
+}
+
+// onlooker is an engine with a network against presentation attacks that says one thing.
+type onlooker struct {
+	verify.Engine
+	says  float64
+	asked int
+}
+
+func (o *onlooker) Attack(context.Context, image.Image, engine.Face) (float64, error) {
+	o.asked++
+	return o.says, nil
 }

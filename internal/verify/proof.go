@@ -84,7 +84,7 @@ func (w *watch) wants(tr *track, f camera.Frame, faces []engine.Face) bool {
 }
 
 // observe adds a frame to the proof of a track.
-func (w *watch) observe(tr *track, f camera.Frame, face engine.Face, probe engine.Template, v verdict) {
+func (w *watch) observe(ctx context.Context, tr *track, f camera.Frame, face engine.Face, probe engine.Template, v verdict) error {
 	if space := w.engine.Space(); tr.space != space {
 		tr.proof, tr.space = nil, space // templates of two spaces are not alike
 		if tr.waiting != nil {
@@ -94,19 +94,27 @@ func (w *watch) observe(tr *track, f camera.Frame, face engine.Face, probe engin
 	at := f.Time.Sub(w.began)
 	tr.observed = f.Time
 	frame := liveness.Observe(f.Image, face, probe, at)
+	var before *liveness.Frame
+	if n := len(tr.proof); n > 0 {
+		before = &tr.proof[n-1].Frame
+	}
+	if err := frame.Ask(ctx, w.engine, f.Image, face, before); err != nil {
+		return err
+	}
 	if tr.waiting == nil || !tr.waiting.active() {
-		if n := len(tr.proof); n > 0 && !liveness.Rests(&tr.proof[n-1].Frame, &frame) {
+		if before != nil && !liveness.Rests(before, &frame) {
 			tr.proof = nil // it walks still
 		}
 		tr.proof = append(tr.proof, proofFrame{frame, v})
 		tr.proof = slices.DeleteFunc(tr.proof, func(p proofFrame) bool { return at-p.At > passiveMost })
-		return
+		return nil
 	}
 	tr.proof = append(tr.proof, proofFrame{frame, v})
 	tr.waiting.challenge.See(frame)
 	if n, yes := tr.waiting.challenge.Arriving(); yes {
 		tr.proof = tr.proof[max(0, len(tr.proof)-n):]
 	}
+	return nil
 }
 
 // frames are those of the proof as engine/liveness wants them.

@@ -137,7 +137,9 @@ func (w *watch) look(ctx context.Context, f camera.Frame, faces []engine.Face, t
 	hits := g.Search(probe, 2)
 	v := verdictOf(hits, threshold)
 	if wanted {
-		w.observe(tr, f, faces[0], probe, v)
+		if err := w.observe(ctx, tr, f, faces[0], probe, v); err != nil {
+			return err
+		}
 	}
 	if !due {
 		return nil

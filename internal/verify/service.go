@@ -19,6 +19,7 @@ type Engine interface {
 	Embed(ctx context.Context, img image.Image, f engine.Face) (engine.Template, error)
 	Crop(img image.Image, f engine.Face) engine.Crop
 	EmbedCrop(ctx context.Context, c engine.Crop) (engine.Template, error)
+	Attack(ctx context.Context, img image.Image, f engine.Face) (float64, error) // NaN: it cannot tell
 	Space() string
 	Dim() int
 }
