@@ -129,6 +129,8 @@ type Status struct {
 	Migration string `json:"migration,omitempty"`
 	Rates     string `json:"rates"`  // its error rates, one line
 	People    int    `json:"people"` // enrolled, all merchants together
+	// PAD are the networks against presentation attacks, of a pack of their own.
+	PAD PAD `json:"pad"`
 	// Cameras are that of the box and those of the doors.
 	Cameras []CameraState `json:"cameras,omitempty"`
 	// Exposed is what the data at rest is not protected from, in words; empty:
@@ -140,6 +142,12 @@ type Status struct {
 	Central bool   `json:"central,omitempty"` // it is one
 	// Storage is what is wrong with the store although it works, in words.
 	Storage []string `json:"storage,omitempty"`
+}
+
+// PAD is whether networks against presentation attacks vote on liveness.
+type PAD struct {
+	Votes bool   `json:"votes"`
+	Fault string `json:"fault,omitempty"` // why not, although they are installed
 }
 
 // Doors are the cameras of doors.

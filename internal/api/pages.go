@@ -43,6 +43,9 @@ func (s *Status) warnings() (all []string) {
 	if s.Migration != "" {
 		all = append(all, s.Migration)
 	}
+	if s.PAD.Fault != "" {
+		all = append(all, "pack pad: "+s.PAD.Fault)
+	}
 	if s.Exposed != "" {
 		all = append(all, "data at rest: "+s.Exposed)
 	}

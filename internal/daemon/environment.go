@@ -263,7 +263,7 @@ func (e *environment) status() api.Status {
 	s := api.Status{
 		Ready: e.ready.Load(), Camera: "none", Pack: pack, Exposed: e.atRest.Warning(), Migration: e.service.Migration().String(),
 		People: e.service.People(), Rates: rates(calibration, e.service.Gallery(e.merchant)),
-		Storage: e.keeper.Warnings(),
+		Storage: e.keeper.Warnings(), PAD: e.engines.attends(),
 	}
 	if !s.Ready {
 		s.Reason = "starting"

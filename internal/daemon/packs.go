@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"path/filepath"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/engine/tflite"
+	"github.com/cypherface/edge/internal/api"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/internal/web"
 	"github.com/cypherface/edge/models"
@@ -22,10 +25,12 @@ import (
 type engines struct {
 	inference *prometheus.HistogramVec
 	faces     prometheus.Counter
+	log       *slog.Logger
 
 	loading sync.Mutex // one pack is loaded at a time
 	mu      sync.Mutex // protects the field below
 	all     map[string]*loaded
+	pad     api.PAD // see beside
 }
 
 // loaded is a pack with its networks, for as long as somebody uses them.
@@ -36,9 +41,9 @@ type loaded struct {
 	users    int
 }
 
-func newEngines(reg prometheus.Registerer) (*engines, error) {
+func newEngines(reg prometheus.Registerer, log *slog.Logger) (*engines, error) {
 	e := &engines{
-		all: map[string]*loaded{},
+		all: map[string]*loaded{}, log: log,
 		inference: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "cypherface_inference_seconds", Help: "Time of one run of a network, waiting for a free interpreter included.",
 			Buckets: []float64{.002, .005, .01, .02, .05, .1, .25, 1},
@@ -99,9 +104,10 @@ func (e *engines) load(ctx context.Context, pack *models.Pack) (*loaded, error) 
 	if err := tflite.ProbeOnce(ctx, "", pack); err != nil {
 		return nil, err
 	}
-	eng, networks, err := tflite.OpenEngine(pack, tflite.Options{Wrap: func(role models.Role, m engine.Model) engine.Model {
+	opt := tflite.Options{Beside: e.beside(ctx, filepath.Dir(pack.Dir)), Wrap: func(role models.Role, m engine.Model) engine.Model {
 		return &timedModel{m, e.inference.WithLabelValues(string(role))}
-	}})
+	}}
+	eng, networks, err := tflite.OpenEngine(pack, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -112,13 +118,40 @@ func (e *engines) load(ctx context.Context, pack *models.Pack) (*loaded, error) 
 	return &loaded{pack: pack, engine: &countingEngine{eng, e.faces}, networks: networks}, nil
 }
 
+// beside is the pack against presentation attacks, where there is one. A box whose own
+// is damaged does without, as one that has none, and says so.
+func (e *engines) beside(ctx context.Context, root string) *models.Pack {
+	p, err := models.Beside(root)
+	if err == nil && p != nil {
+		if err = p.Verify(); err == nil {
+			err = tflite.ProbeOnce(ctx, "", p)
+		}
+	}
+	state := api.PAD{Votes: err == nil && p != nil}
+	if err != nil {
+		e.log.Error("the pack against presentation attacks does not vote on liveness", "err", err)
+		p, state.Fault = nil, "its networks are damaged or were refused (cypherface models verify --try pad)"
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pad = state
+	return p
+}
+
+// attends says whether networks against presentation attacks vote on liveness.
+func (e *engines) attends() api.PAD {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.pad
+}
+
 // openEngines loads the pack in use.
 func (b *box) openEngines(ctx context.Context) error {
 	pack, err := b.choose()
 	if err != nil {
 		return err
 	}
-	if b.engines, err = newEngines(b.metrics); err != nil {
+	if b.engines, err = newEngines(b.metrics, b.log); err != nil {
 		return err
 	}
 	p, err := b.engines.take(ctx, pack)

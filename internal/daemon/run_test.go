@@ -22,6 +22,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/cypherface/edge/engine/tflite"
+	"github.com/cypherface/edge/models"
 )
 
 // The whole daemon in this process, on port 0 and a temporary folder, with the
@@ -348,6 +349,43 @@ func TestStartsThatCannotWork(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The pack against presentation attacks votes from the start on, beside the one in use;
+// a box whose own is damaged says so and does without.
+func TestThePackAgainstAttacks(t *testing.T) {
+	needNetworks(t)
+	const sources = "../../../shared/models/sources"
+	if _, err := os.Stat(sources + "/minifasnet_ncnn_1.bin"); err != nil {
+		t.Skip("the weights against presentation attacks are not at ../shared/models/sources")
+	}
+	root := t.TempDir()
+	if err := os.CopyFS(filepath.Join(root, "basic"), os.DirFS(filepath.Join(packs, "basic"))); err != nil {
+		t.Fatal(err)
+	}
+	status := func() map[string]any {
+		d := start(t, shortDir(t), "--packs", root, "--camera", "none:")
+		defer d.end()
+		landing := d.get("/")
+		ready := d.get("/readyz")
+		return map[string]any{"landing": strings.Contains(landing, "pad votes on liveness"), "fault": strings.Contains(landing, "models verify"), "ready": strings.Contains(ready, "pack pad"), "log": strings.Contains(d.log.String(), "does not vote on liveness")}
+	}
+	want := func(name string, landing, fault bool) {
+		t.Helper()
+		if s := status(); s["landing"] != landing || s["fault"] != fault || s["ready"] != fault || s["log"] != fault {
+			t.Errorf("%s: %v", name, s)
+		}
+	}
+	want("none", false, false)
+	p, err := models.Installer{Root: root}.Build(t.Context(), models.PAD, models.Folders(sources))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want("installed", true, false)
+	if err := os.WriteFile(filepath.Join(p.Dir, p.Networks[models.PADWide].File), make([]byte, p.Networks[models.PADWide].Size), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want("damaged", false, true)
 }
 
 func TestHelpIsNoError(t *testing.T) {
