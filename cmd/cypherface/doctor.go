@@ -75,7 +75,7 @@ func runDoctor(ctx context.Context, t *terminal, args []string) error {
 	}
 	c := checkup{data: *box.data, packs: models.Root(*box.packs, t.getenv), devices: "/dev/video[0-9]*", now: time.Now()}
 	findings := []finding{
-		c.networks(ctx), jpegDecoder(), c.camera(), c.folder(), c.rest(store.Sandbox), c.recovery(), c.space(), c.clock(), c.daemon(),
+		c.networks(ctx), c.pad(ctx), jpegDecoder(), c.camera(), c.folder(), c.rest(store.Sandbox), c.recovery(), c.space(), c.clock(), c.daemon(),
 	}
 	if exists(bolt.Path(c.data, store.Production)) {
 		findings = append(findings, c.rest(store.Production))
@@ -123,6 +123,24 @@ func (c checkup) networks(ctx context.Context) finding {
 		return finding{what, broken, err.Error(), "cypherface models use NAME chooses another pack"}
 	}
 	return finding{what, fine, fmt.Sprintf("%s in %s: recognises the faces of the self-test", pack.Name, pack.Dir), ""}
+}
+
+// pad tries the pack against presentation attacks.
+func (c checkup) pad(ctx context.Context) finding {
+	const what = "pad"
+	p, err := models.Beside(c.packs)
+	if p == nil && err == nil {
+		return finding{what, note, "no networks against presentation attacks: liveness decides without their vote", "cypherface models pull pad, or cypherface models import FOLDER (docs/liveness.md)"}
+	}
+	if err == nil {
+		if err = p.Verify(); err == nil {
+			err = tflite.ProbeOnce(ctx, "", p)
+		}
+	}
+	if err != nil {
+		return finding{what, broken, err.Error(), "cypherface models pull pad, or cypherface models import FOLDER"}
+	}
+	return finding{what, fine, "networks against presentation attacks vote on liveness", ""}
 }
 
 func selfTest(ctx context.Context, pack *models.Pack) error {

@@ -59,6 +59,16 @@ func (p packFlags) open(ctx context.Context, t *terminal, opt tflite.Options) (*
 	return e, pack, networks, err
 }
 
+// beside opens the pack against presentation attacks that stands beside it, tried in a
+// process of its own if it is unknown; nil where there is none.
+func (p packFlags) beside(ctx context.Context, t *terminal) (*models.Pack, error) {
+	b, err := models.Beside(models.Root(*p.root, t.getenv))
+	if b != nil {
+		err = tflite.ProbeOnce(ctx, "", b)
+	}
+	return b, err
+}
+
 // readPicture decodes an image file.
 func readPicture(path string) (image.Image, error) {
 	const limit = 64 << 20

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
 	"time"
 
+	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/engine/liveness"
 	"github.com/cypherface/edge/engine/tflite"
 	"github.com/cypherface/edge/internal/attack"
@@ -147,6 +149,15 @@ func (o *padOptions) model(t *terminal) (*liveness.Model, error) {
 	return calibrated(m, pack), nil
 }
 
+// open opens the engine of the pack that is used, with what looks for attacks.
+func (o *padOptions) open(ctx context.Context, t *terminal) (*engine.Engine, *models.Pack, io.Closer, error) {
+	beside, err := o.pack.beside(ctx, t)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return o.pack.open(ctx, t, tflite.Options{Beside: beside})
+}
+
 func calibrated(m *liveness.Model, pack *models.Pack) *liveness.Model {
 	if _, ok := pack.Networks[models.Landmarks]; !ok {
 		return m.Bare()
@@ -159,7 +170,7 @@ func (o *padOptions) trials(ctx context.Context, t *terminal) ([]trial, error) {
 	if o.measured != "" {
 		return readCues(o.measured)
 	}
-	e, pack, networks, err := o.pack.open(ctx, t, tflite.Options{})
+	e, pack, networks, err := o.open(ctx, t)
 	if err != nil {
 		return nil, err
 	}

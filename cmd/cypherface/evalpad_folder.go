@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/engine/liveness"
-	"github.com/cypherface/edge/engine/tflite"
 	"github.com/cypherface/edge/internal/accuracy"
 	"github.com/cypherface/edge/internal/attack"
 )
@@ -32,10 +32,13 @@ type padFolder struct {
 	Errors   float64        `json:"errors"`   // share of the others
 	Within   [2]float64     `json:"errors_interval"`
 	Reasons  map[string]int `json:"reasons"` // why they were turned away
+	// Pad are what networks for single pictures say, in rising order, of each session
+	// or picture by itself; empty where none is installed.
+	Pad []float64 `json:"pad,omitempty"`
 }
 
 func evalPadFolders(ctx context.Context, t *terminal, o *padOptions, asJSON bool) error {
-	e, pack, networks, err := o.pack.open(ctx, t, tflite.Options{})
+	e, pack, networks, err := o.open(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -67,9 +70,22 @@ func evalPadFolders(ctx context.Context, t *terminal, o *padOptions, asJSON bool
 		if f.padFolder != nil {
 			fmt.Fprintf(t.out, "%s: %.1f %% (%.1f–%.1f %%) of %d sessions and %d pictures; %d without a face; reasons %v\n",
 				f.name, 100*f.Errors, 100*f.Within[0], 100*f.Within[1], f.Sessions, f.Pictures, f.NoFace, f.Reasons)
+			fmt.Fprint(t.out, padWords(f.Pad))
 		}
 	}
 	return nil
+}
+
+// padWords says what the pack pad thinks of those whom it saw, nothing where it saw none.
+func padWords(rising []float64) string {
+	if len(rising) == 0 {
+		return ""
+	}
+	words := fmt.Sprintf("  the pack pad holds them for an attack, of %d:", len(rising))
+	for _, q := range []float64{.5, .75, .8, .9, .95, .99} {
+		words += fmt.Sprintf(" %.0f %% below %.3f;", 100*q, rising[int(q*float64(len(rising)-1)+.5)])
+	}
+	return strings.TrimSuffix(words, ";") + "\n"
 }
 
 // evalPadFolder decides about the sessions and pictures of a folder.
@@ -109,6 +125,9 @@ func evalPadFolder(ctx context.Context, t *terminal, e *engine.Engine, m *livene
 			continue
 		}
 		decided++
+		if p := v.Measures[liveness.Picture]; !math.IsNaN(p) {
+			out.Pad = append(out.Pad, p)
+		}
 		if alive != live {
 			wrong++
 		}
@@ -118,6 +137,7 @@ func evalPadFolder(ctx context.Context, t *terminal, e *engine.Engine, m *livene
 			}
 		}
 	}
+	slices.Sort(out.Pad)
 	if decided > 0 {
 		w := accuracy.Wilson(wrong, decided)
 		out.Errors, out.Within = float64(wrong)/float64(decided), [2]float64{w.Low, w.High}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"text/tabwriter"
 
@@ -33,6 +34,9 @@ type padRates struct {
 	LivingAttempts int                           `json:"living_attempts"`
 	Threshold      float64                       `json:"threshold"` // of the score
 	ByRules        map[attack.Species]float64    `json:"caught_by_rules"`
+	// Pad is what the pack pad holds each species for, 0..1, the median of the attempts;
+	// empty where it was not there.
+	Pad map[attack.Species]float64 `json:"pad,omitempty"`
 }
 
 func newPadReport(trials []trial, m *liveness.Model) *padReport {
@@ -46,12 +50,16 @@ func newPadRates(trials []trial, m *liveness.Model, active bool) padRates {
 		ByRules: map[attack.Species]float64{}, Threshold: liveness.Threshold}
 	passed, all, ruled := map[attack.Species]int{}, map[attack.Species]int{}, map[attack.Species]int{}
 	people := map[int64]bool{}
+	pad := map[attack.Species][]float64{}
 	for _, t := range trials {
 		if t.active != active {
 			continue
 		}
 		people[t.victim] = true
 		all[t.species]++
+		if p := t.measures[liveness.Picture]; t.frames > 0 && !math.IsNaN(p) {
+			pad[t.species] = append(pad[t.species], p)
+		}
 		low := t.frames == 0 || m.Score(&t.measures, active) < liveness.Threshold
 		switch {
 		case t.ruledOut():
@@ -74,6 +82,13 @@ func newPadRates(trials []trial, m *liveness.Model, active bool) padRates {
 		}
 	}
 	r.Subjects = len(people)
+	for s, says := range pad {
+		if r.Pad == nil {
+			r.Pad = map[attack.Species]float64{}
+		}
+		slices.Sort(says)
+		r.Pad[s] = says[len(says)/2]
+	}
 	for _, s := range attack.Attacks() {
 		n := all[s]
 		if n == 0 {
@@ -109,15 +124,21 @@ func (r *padReport) print(w io.Writer) error {
 		}
 		fmt.Fprintf(w, "\n%s: %d people, %d attempts a species; intervals are Wilson's at 95 %%\n", mode.name, p.Subjects, p.Attempts)
 		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(tw, "species\tAPCER\tinterval\tcaught by rules")
+		head := "species\tAPCER\tinterval\tcaught by rules"
+		says := func(attack.Species) string { return "" }
+		if len(p.Pad) > 0 {
+			head += "\tan attack, says pad"
+			says = func(s attack.Species) string { return fmt.Sprintf("\t%.3f", p.Pad[s]) }
+		}
+		fmt.Fprintln(tw, head)
 		for _, s := range attack.Attacks() {
 			if rate, ok := p.APCER[s]; ok {
 				i := p.APCERInterval[s]
-				fmt.Fprintf(tw, "%s\t%.1f %%\t%.1f–%.1f %%\t%.0f %%\n", s, 100*rate, 100*i[0], 100*i[1], 100*p.ByRules[s])
+				fmt.Fprintf(tw, "%s\t%.1f %%\t%.1f–%.1f %%\t%.0f %%%s\n", s, 100*rate, 100*i[0], 100*i[1], 100*p.ByRules[s], says(s))
 			}
 		}
 		fmt.Fprintf(tw, "worst (%s)\t%.1f %%\n", p.APCERWorstOf, 100*p.APCERWorst)
-		fmt.Fprintf(tw, "living people turned away (BPCER)\t%.1f %%\t%.1f–%.1f %%\tof %d\n", 100*p.BPCER, 100*p.BPCERInterval[0], 100*p.BPCERInterval[1], p.LivingAttempts)
+		fmt.Fprintf(tw, "living people turned away (BPCER)\t%.1f %%\t%.1f–%.1f %%\tof %d%s\n", 100*p.BPCER, 100*p.BPCERInterval[0], 100*p.BPCERInterval[1], p.LivingAttempts, says(attack.Live))
 		if err := tw.Flush(); err != nil {
 			return err
 		}

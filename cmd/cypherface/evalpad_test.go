@@ -67,6 +67,16 @@ func TestPadRates(t *testing.T) {
 	if i := a.APCERInterval[attack.Mask]; math.Abs(i[0]-.0343) > 2e-4 || math.Abs(i[1]-.1375) > 2e-4 {
 		t.Errorf("interval %v", i)
 	}
+	if len(r.Active.Pad) > 0 {
+		t.Errorf("a network that is not there says %v", r.Active.Pad)
+	}
+	seen := tried(attack.Phone, 3, 1)
+	for i := range seen {
+		seen[i].measures[liveness.Picture] = float64(i) / 10
+	}
+	if p := newPadReport(seen, oneCue).Active.Pad; len(p) != 1 || p[attack.Phone] != .1 {
+		t.Errorf("it says %v", p)
+	}
 	if r.Passive.Attempts != 0 || r.Passive.LivingAttempts != 0 {
 		t.Errorf("passive attempts from nowhere: %+v", r.Passive)
 	}

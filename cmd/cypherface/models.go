@@ -118,7 +118,10 @@ func percent(rate *float64) string {
 }
 
 func describe(m *models.Manifest) packState {
-	s := packState{Name: m.Name, State: "not installed", Summary: m.Summary, Version: m.Version, Space: m.Space, Rates: ratesOf(&m.Calibration)}
+	s := packState{Name: m.Name, State: "not installed", Summary: m.Summary, Version: m.Version, Space: m.Space}
+	if m.Name != models.PAD {
+		s.Rates = ratesOf(&m.Calibration)
+	}
 	for _, r := range m.Roles() {
 		n := m.Networks[r]
 		s.Networks = append(s.Networks, network{Role: r, Origin: n.Origin, Licence: n.Licence, SHA256: n.SHA256, Size: n.Size})
@@ -130,7 +133,7 @@ func describe(m *models.Manifest) packState {
 func describeInstalled(p *models.Pack, inUse string) packState {
 	s := describe(&p.Manifest)
 	s.Dir, s.State = p.Dir, "installed"
-	if p.Name == inUse {
+	if p.Name == inUse || p.Name == models.PAD {
 		s.State = "in use"
 	}
 	switch {
@@ -149,7 +152,10 @@ func describeInstalled(p *models.Pack, inUse string) packState {
 
 // printPack says in a line which pack it is and how often it errs.
 func printPack(w io.Writer, word string, m *models.Manifest) {
-	fmt.Fprintf(w, "%s pack %s (%s)\n  %v\n", word, m.Name, m.Summary, &m.Calibration)
+	fmt.Fprintf(w, "%s pack %s (%s)\n", word, m.Name, m.Summary)
+	if m.Name != models.PAD {
+		fmt.Fprintf(w, "  %v\n", &m.Calibration)
+	}
 }
 
 func modelsListCommand() command {
@@ -190,7 +196,7 @@ func listPacks(root string) ([]packState, error) {
 	if p, err := models.Default(root); err == nil {
 		inUse = p.Name
 	}
-	packs, faults := models.Installed(root)
+	packs, faults := installed(root)
 	var states []packState
 	known := map[string]bool{}
 	for _, p := range packs {
@@ -212,6 +218,19 @@ func listPacks(root string) ([]packState, error) {
 	return states, nil
 }
 
+// installed opens all packs of root, the one that stands beside another too.
+func installed(root string) ([]*models.Pack, error) {
+	packs, faults := models.Installed(root)
+	beside, err := models.Beside(root)
+	if beside != nil {
+		packs = append(packs, beside)
+	}
+	if err != nil {
+		faults = errors.Join(append(joined(faults), err)...)
+	}
+	return packs, faults
+}
+
 func printPacks(w io.Writer, states []packState) {
 	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(tw, "PACK\tSTATE\tFNMR at FMR 1e-3\tat 1e-4\tSPACE\tTRIAL")
@@ -225,7 +244,10 @@ func printPacks(w io.Writer, states []packState) {
 	tw.Flush()
 	for _, s := range states {
 		if s.Summary != "" {
-			fmt.Fprintf(w, "\n%s: %s\n  rates measured on: %s\n", s.Name, s.Summary, s.Rates.Origin)
+			fmt.Fprintf(w, "\n%s: %s\n", s.Name, s.Summary)
+		}
+		if s.Rates != nil {
+			fmt.Fprintf(w, "  rates measured on: %s\n", s.Rates.Origin)
 		}
 		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 		for _, n := range s.Networks {
@@ -251,6 +273,9 @@ func joined(err error) []error {
 
 // usePack tries a pack and makes it the one of this box.
 func usePack(ctx context.Context, root, name string, previous bool) (*models.Pack, error) {
+	if name == models.PAD {
+		return nil, models.Use(root, name) // which says why not
+	}
 	p, err := models.Open(filepath.Join(root, name))
 	if previous {
 		p, err = models.Previous(root, name)
@@ -314,7 +339,7 @@ func modelsVerifyCommand() command {
 
 // verifyPacks hashes, and tries on request, the named packs or all.
 func verifyPacks(ctx context.Context, root string, names []string, try bool) ([]packState, error) {
-	packs, faults := models.Installed(root)
+	packs, faults := installed(root)
 	if len(packs) == 0 && faults == nil {
 		return nil, fmt.Errorf("verify packs in %s: %w", root, models.ErrNoPack)
 	}

@@ -58,19 +58,24 @@ func modelsImportCommand() command {
 	c := command{name: "models import", args: "[--packs DIR] FOLDER",
 		summary: "install a pack from a folder or USB stick, without a network connection",
 		help: `FOLDER holds either a ready-made pack (manifest.json and its networks; copy the
-folder of another box) or the original weights of the standard pack as their
-makers publish them, which are converted here:
+folder of another box) or original weights as their makers publish them, which are
+converted here, of the pack standard:
   face-reidentification-retail-0095.xml and .bin (FP16)
   landmarks-regression-retail-0009.xml and .bin (FP32)
-Every file is hashed, and the pack is tried in a process of its own.
+or of the pack pad, against presentation attacks:
+  model_1.param and .bin, model_2.param and .bin (MiniFASNet, for ncnn)
+Every file is hashed, and the pack is tried in a process of its own. pad stands
+beside the pack in use, of which it changes nothing, from the next start of the box.
 
   cypherface models import /media/stick/standard
   cypherface models import ~/open_model_zoo
+  cypherface models import --pack pad ~/weights     # where there are both
 `}
 	c.run = func(ctx context.Context, t *terminal, args []string) error {
 		fs, asJSON := c.flags(t)
 		root := packsFlag(fs, t)
 		npm := fs.String("npm", nodeModules, "`folder` with the networks that come with the build")
+		only := fs.String("pack", "", "`name` of the pack to make of original weights (default: the first of standard and pad)")
 		rest, err := parse(t, fs, args)
 		if err != nil {
 			return err
@@ -79,7 +84,7 @@ Every file is hashed, and the pack is tried in a process of its own.
 			fs.Usage()
 			return errUsage
 		}
-		p, err := importPack(ctx, packInstaller(t, root()), rest[0], *npm)
+		p, err := importPack(ctx, packInstaller(t, root()), *only, rest[0], *npm)
 		if err != nil {
 			return err
 		}
@@ -88,18 +93,24 @@ Every file is hashed, and the pack is tried in a process of its own.
 	return c
 }
 
-func importPack(ctx context.Context, in models.Installer, dir, npm string) (*models.Pack, error) {
+func importPack(ctx context.Context, in models.Installer, name, dir, npm string) (*models.Pack, error) {
 	if _, err := os.Lstat(filepath.Join(dir, "manifest.json")); err == nil {
 		return in.Import(ctx, dir)
 	}
 	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
 		return nil, fmt.Errorf("import %s: not a folder", dir)
 	}
-	p, err := in.Build(ctx, "standard", models.FirstOf(models.Folders(dir), models.InstalledFiles(in.Root), models.Folders(npm)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w (%s holds neither a manifest.json nor all of the standard pack's original files)", err, dir)
+	names := []string{"standard", models.PAD}
+	if name != "" {
+		names = []string{name}
 	}
-	return p, err
+	find := models.FirstOf(models.Folders(dir), models.InstalledFiles(in.Root), models.Folders(npm))
+	for _, name := range names {
+		if p, err := in.Build(ctx, name, find); !errors.Is(err, fs.ErrNotExist) {
+			return p, err
+		}
+	}
+	return nil, fmt.Errorf("import %s: it holds neither a manifest.json nor all original files of %s: %w", dir, strings.Join(names, " or "), fs.ErrNotExist)
 }
 
 func modelsPullCommand() command {
@@ -111,6 +122,7 @@ the publisher states one for some files only.
 
   cypherface models pull standard
   cypherface models pull --timeout 30s standard     over a slow line
+  cypherface models pull pad                        beside it, against presentation attacks
 `}
 	c.run = func(ctx context.Context, t *terminal, args []string) error {
 		fs, asJSON := c.flags(t)
@@ -155,6 +167,9 @@ func reportInstalled(t *terminal, root string, p *models.Pack, asJSON bool) erro
 	if p.Name == inUse {
 		word = "installed and in use:"
 	}
+	if p.Name == models.PAD {
+		word = "installed, and in use from the next start of the box:"
+	}
 	printPack(t.out, word, &p.Manifest)
 	return nil
 }
@@ -164,7 +179,8 @@ func modelsSetupCommand() command {
 		summary: "install the packs that can be had, and say which one is used",
 		help: `The standard pack is taken from what is installed, from original weights in
 --sources, or from its publisher, in this order; the basic pack comes with the
-build. What is done already takes no time. An unreachable publisher is left
+build; pad is installed where --sources has its weights. What is done already takes
+no time. An unreachable publisher is left
 alone for a day; models pull tries at once.
 
   cypherface models setup --packs .deps/packs
@@ -193,11 +209,15 @@ type packSetup struct {
 }
 
 func (s packSetup) run(ctx context.Context, asJSON bool) error {
-	for _, name := range []string{"basic", "standard"} {
+	for _, name := range []string{"basic", "standard", models.PAD} {
 		if s.upToDate(name) {
 			continue
 		}
-		if err := s.install(ctx, name); err != nil {
+		err := s.install(ctx, name)
+		if name == models.PAD && errors.Is(err, fs.ErrNotExist) {
+			continue // nothing needs it
+		}
+		if err != nil {
 			fmt.Fprintf(s.err, "pack %s is not to be had: %v\n", name, err)
 		}
 	}
@@ -238,7 +258,7 @@ func (s packSetup) install(ctx context.Context, name string) error {
 	}
 	find := models.FirstOf(models.InstalledFiles(s.Root), models.Folders(local...))
 	_, err := s.Build(ctx, name, find)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) || name == "basic" {
+	if err == nil || !errors.Is(err, fs.ErrNotExist) || name != "standard" {
 		return err
 	}
 	failed := filepath.Join(s.Root, ".pull-failed")
@@ -364,6 +384,13 @@ func pinPack(ctx context.Context, t *terminal, path string, from []string, asJSO
 	m, err := models.Pin(ctx, path, models.Folders(append(from, filepath.Dir(path))...), tflite.Answers)
 	if err != nil {
 		return err
+	}
+	if m.Name == models.PAD {
+		fmt.Fprintf(t.err, "%s: %d networks\n", path, len(m.Networks))
+		if asJSON {
+			return printJSON(t.out, m)
+		}
+		return nil
 	}
 	old, err := models.ParseManifest(before)
 	if err == nil && old.Space == m.Space && engine.Compare(old.Golden.Vector(), m.Golden.Vector()) < 0.9999 {
