@@ -56,6 +56,8 @@ type LiveResult struct {
 	Result     // Match only with Live
 	Box        engine.Rect
 	Size       image.Point // of the frame that Box is in
+
+	counters map[string]float64 // of the event
 }
 
 // look is what one frame shows.
@@ -165,7 +167,19 @@ func (s *Service) judgeLive(looks []look, r *LiveRequest) (res LiveResult) {
 	if !res.Live {
 		res.Confidence = min(res.Confidence, liveness.BrokenScore)
 	}
+	res.counters = map[string]float64{"confidence": res.Confidence, "frames": float64(r.count)}
+	if len(frames) > 0 {
+		countVote(res.counters, &v)
+	}
 	return res
+}
+
+// countVote notes for the journal what networks against presentation attacks said of
+// frames, 0..1, where they were asked.
+func countVote(counters map[string]float64, v *liveness.Verdict) {
+	if p := v.Measures[liveness.Picture]; !math.IsNaN(p) {
+		counters["pad"] = p
+	}
 }
 
 // straight is up to where a face is compared with the person, in eye distances of
@@ -206,9 +220,9 @@ func (s *Service) compare(res *LiveResult, looks []look, threshold float64) {
 
 // recordLive puts the decision into the journal.
 func (s *Service) recordLive(ctx context.Context, r LiveRequest, res *LiveResult) error {
+	res.counters["similarity"], res.counters["threshold"] = res.Similarity, res.Threshold
 	event := store.Event{Kind: store.EventDecision, Action: "verify", Merchant: r.Merchant, Person: r.Person, Session: r.Session,
-		Outcome: outcome(res.Match), Reasons: res.Reasons, Counters: map[string]float64{
-			"similarity": res.Similarity, "threshold": res.Threshold, "confidence": res.Confidence, "frames": float64(r.count)}}
+		Outcome: outcome(res.Match), Reasons: res.Reasons, Counters: res.counters}
 	return s.recordDecision(ctx, r.Cause, event, false, func(tx *store.Tx, e store.Event) error {
 		res.Event = e
 		if r.Also == nil {

@@ -113,8 +113,8 @@ func tellsLifeFromAPicture(t *testing.T, b *box, studio *attack.Studio) {
 		b.real = &onlooker{b.real, says, 0}
 		b.start()
 		res, err := b.Live(t.Context(), verify.LiveRequest{Cause: cause, Merchant: b.merchant, Person: id, Session: store.NewUUID[store.SessionID](), Frames: framesOf(still...)})
-		if err != nil || b.real.(*onlooker).asked == 0 {
-			t.Fatalf("asked %d times, %v", b.real.(*onlooker).asked, err)
+		if err != nil || b.real.(*onlooker).asked == 0 || res.Event.Counters["pad"] != says {
+			t.Fatalf("asked %d times, %v; counted %v", b.real.(*onlooker).asked, err, res.Event.Counters)
 		}
 		return res.Confidence
 	}

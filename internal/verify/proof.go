@@ -194,6 +194,9 @@ func (w *watch) prove(ctx context.Context, now time.Time, tr *track) error {
 		reasons = append(reasons, ReasonOtherFace)
 	}
 	wait.counters["confidence"], wait.counters["proofFrames"] = v.Score, float64(len(tr.proof))
+	if len(tr.proof) > 0 {
+		countVote(wait.counters, &v)
+	}
 	return w.proven(ctx, now, tr, reasons)
 }
 
