@@ -128,10 +128,18 @@ type shownCredential struct {
 	ExternalID string               `json:"externalId"`
 	DoorID     string               `json:"doorId"`
 	ImageData  string               `json:"imageData"`
+	SessionID  string               `json:"sessionId"` // of liveness, in the place of a picture
+}
+
+// beside is what may be shown beside a credential: where, and a face.
+type beside struct {
+	door    store.DoorID
+	image   image.Image
+	session store.SessionID
 }
 
 // check says what is wrong with it, but never whether it is good.
-func (in *shownCredential) check() (s rights.Shown, door store.DoorID, img image.Image, err error) {
+func (in *shownCredential) check() (s rights.Shown, with beside, err error) {
 	bad := web.Fail(http.StatusBadRequest, "the credential is not well formed")
 	if !slices.Contains([]store.CredentialType{store.CredentialPIN, store.CredentialCard, store.CredentialQR}, in.Type) {
 		bad.Field("type", "must be pin, card or qr")
@@ -151,22 +159,30 @@ func (in *shownCredential) check() (s rights.Shown, door store.DoorID, img image
 		}
 	}
 	if in.DoorID != "" {
-		if door, err = store.ParseID[store.DoorID](in.DoorID); err != nil {
+		if with.door, err = store.ParseID[store.DoorID](in.DoorID); err != nil {
 			bad.Field("doorId", "must be 24 lower-case hex digits")
 		}
 	}
+	if in.SessionID != "" {
+		if with.session, err = store.ParseUUID[store.SessionID](in.SessionID); err != nil {
+			bad.Field("sessionId", "must be a UUID")
+		}
+		if in.ImageData != "" {
+			bad.Field("sessionId", "stands in the place of imageData")
+		}
+	}
 	if bad.Details != nil {
-		return s, door, nil, bad
+		return s, with, bad
 	}
 	if in.ImageData == "" {
-		return s, door, nil, nil
+		return s, with, nil
 	}
 	raw, err := base64.StdEncoding.DecodeString(in.ImageData)
 	if err != nil {
-		return s, door, nil, bad.Field("imageData", "must be base64")
+		return s, with, bad.Field("imageData", "must be base64")
 	}
-	img, err = decode(raw)
-	return s, door, img, err
+	with.image, err = decode(raw)
+	return s, with, err
 }
 
 // credentialVerdict is the answer about a credential. What is wrong with one that is
@@ -179,6 +195,7 @@ type credentialVerdict struct {
 	Granted    *bool          `json:"granted,omitempty"` // with a door
 	Reasons    []string       `json:"reasons,omitempty"` // why a good one is not let in
 	FaceMatch  *bool          `json:"faceMatch,omitempty"`
+	Live       *bool          `json:"livenessSuccess,omitempty"` // with a session
 	Similarity float64        `json:"similarity,omitempty"`
 	Message    string         `json:"message"`
 	RequestID  string         `json:"requestId"`
@@ -191,7 +208,7 @@ func (a *API) verifyCredential(c *call) error {
 	if err := web.DecodeStrict(c.r, &in, maxBase64); err != nil {
 		return err
 	}
-	shown, door, img, err := in.check()
+	shown, with, err := in.check()
 	if err != nil {
 		return err
 	}
@@ -201,7 +218,7 @@ func (a *API) verifyCredential(c *call) error {
 		return web.TooMany(c.w, wait)
 	}
 	v := credentialVerdict{Success: true, RequestID: web.RequestID(c.ctx()), Message: "Credential not accepted."}
-	known, err := a.knownBy(c, shown, door)
+	known, err := a.knownBy(c, shown, with.door)
 	if err != nil {
 		return err
 	}
@@ -210,22 +227,59 @@ func (a *API) verifyCredential(c *call) error {
 		return c.reply(http.StatusOK, v)
 	}
 	v.Verified, v.UserID, v.Message = true, known.Person.ID, "Credential accepted."
-	if img != nil {
-		// A face that does not match is told: the credential was good.
-		r, err := a.Verifier.Verify(c.ctx(), verify.VerifyRequest{Cause: c.cause(), Merchant: c.Merchant, Person: known.Person.ID, Image: img})
-		if err != nil {
-			return err
-		}
-		v.FaceMatch, v.Similarity = &r.Match, round(r.Similarity)
+	face, err := a.faceBeside(c, &v, with)
+	if err != nil {
+		return err
 	}
-	if door != "" {
-		if err := a.admit(c, &v, &known, door); err != nil {
+	if with.door != "" {
+		if err := a.admit(c, &v, face, with.door); err != nil {
 			return err
 		}
 	} else if v.FaceMatch != nil && !*v.FaceMatch {
-		v.Verified, v.Message = false, "Credential accepted, and the face is another."
+		v.Verified, v.Message, v.Reasons = false, "Credential accepted, and the face is another.", face.reasons
+		if v.Live != nil && !*v.Live {
+			v.Message = "Credential accepted, and nobody alive was seen."
+		}
 	}
 	return c.reply(http.StatusOK, v)
+}
+
+// shownFace is what became of the face beside a credential.
+type shownFace struct {
+	life    store.DoorLiveness // what was shown of it, as a door asks for it
+	reasons []string           // what a session missed
+}
+
+// faceBeside compares the face that is shown beside a credential, if one is, with that
+// of whom it belongs to: one that does not match is told, the credential was good.
+func (a *API) faceBeside(c *call, v *credentialVerdict, with beside) (face shownFace, err error) {
+	face.life = store.LivenessOff
+	switch {
+	case with.image != nil:
+		r, err := a.Verifier.Verify(c.ctx(), verify.VerifyRequest{Cause: c.cause(), Merchant: c.Merchant, Person: v.UserID, Image: with.image})
+		if err != nil {
+			return face, err
+		}
+		v.FaceMatch, v.Similarity = &r.Match, round(r.Similarity)
+	case with.session != "":
+		s, r, err := a.decide(c, with.session, v.UserID)
+		if err != nil {
+			return face, err
+		}
+		v.FaceMatch, v.Similarity, v.Live, face.reasons = &r.Match, round(r.Similarity), &r.Live, r.Reasons
+		if r.Live {
+			face.life = store.LivenessPassive
+			if s.Mode == store.ModeActive {
+				face.life = store.LivenessActive
+			}
+		}
+	}
+	return face, nil
+}
+
+// suffices says whether what was shown of life is what a door asks for, or more.
+func (f shownFace) suffices(asked store.DoorLiveness) bool {
+	return asked == store.LivenessOff || f.life == asked || f.life == store.LivenessActive
 }
 
 // knownBy finds out whose a credential is, and notes one that is not good.
@@ -258,9 +312,10 @@ func (a *API) knownBy(c *call, shown rights.Shown, door store.DoorID) (known rig
 }
 
 // admit decides whether the person whose credential was good may pass a door now: by
-// the grants, as for a face, and where the door wants the face besides, by that. Who
-// has no face enrolled, since he declined, passes by the credential alone.
-func (a *API) admit(c *call, v *credentialVerdict, known *rights.Known, id store.DoorID) error {
+// the grants, as for a face, and where the door wants the face besides, by that and by
+// the proof of life that it asks for. Who has no face enrolled, since he declined,
+// passes by the credential alone.
+func (a *API) admit(c *call, v *credentialVerdict, face shownFace, id store.DoorID) error {
 	cause := c.cause()
 	cause.Essential = true
 	granted := false
@@ -270,7 +325,7 @@ func (a *API) admit(c *call, v *credentialVerdict, known *rights.Known, id store
 		if err != nil {
 			return err
 		}
-		p, err := store.GetOf[store.Person](tx, c.Merchant, known.Person.ID)
+		p, err := store.GetOf[store.Person](tx, c.Merchant, v.UserID)
 		if err != nil {
 			return err
 		}
@@ -282,10 +337,15 @@ func (a *API) admit(c *call, v *credentialVerdict, known *rights.Known, id store
 		switch {
 		case refusal != "":
 			v.Reasons = []string{refusal}
+		case v.Live != nil && !*v.Live:
+			v.Reasons = append([]string{verify.ReasonNoLiveness}, face.reasons...)
 		case v.FaceMatch != nil && !*v.FaceMatch:
 			v.Reasons = []string{verify.ReasonUnknown}
-		case d.Policy.SecondFactor && v.FaceMatch == nil && p.Status == store.PersonEnrolled:
+		case !d.Policy.SecondFactor || p.Status != store.PersonEnrolled: // the credential suffices
+		case v.FaceMatch == nil:
 			v.Reasons = []string{reasonFaceWanted}
+		case !face.suffices(d.Policy.Asks()):
+			v.Reasons = []string{verify.ReasonNoLiveness}
 		}
 		granted = len(v.Reasons) == 0
 		e := store.Event{Kind: store.EventDecision, Merchant: c.Merchant, Site: d.Site, Door: d.ID, Person: p.ID, Action: "credential", Outcome: store.OutcomeGranted, Reasons: v.Reasons}

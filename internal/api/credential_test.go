@@ -2,10 +2,12 @@ package api_test
 
 import (
 	"fmt"
+	"image/color"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cypherface/edge/engine/liveness"
 	"github.com/cypherface/edge/store"
 )
 
@@ -111,6 +113,7 @@ func TestCredentialsRefuse(t *testing.T) {
 	for _, body := range []string{
 		`{}`, `{"type":"pin","value":"270182"}`, `{"type":"pin","value":"270182","userId":"x"}`, `{"type":"pin","value":"270182","userId":"` + ada + `","externalId":"x"}`,
 		`{"type":"card","value":"1234","userId":"` + ada + `"}`, `{"type":"card","value":"1234","doorId":"x"}`, `{"type":"card","value":"1234","imageData":"%"}`,
+		`{"type":"card","value":"1234","sessionId":"x"}`, `{"type":"card","value":"1234","sessionId":"` + string(store.NewUUID[store.SessionID]()) + `","imageData":"` + base64Of(jpegOf(red)) + `"}`,
 		`{"type":"card","value":"` + strings.Repeat("1", 201) + `"}`,
 	} {
 		b.want(b.call("POST", "/credential/verify/", body), 400)
@@ -195,20 +198,24 @@ func TestCredentialsAtDoors(t *testing.T) {
 	ada, bob := b.enrolled("Ada", red), b.register("Bob") // Bob declined
 	b.give(ada, `{"type":"card","value":"ADA1"}`)
 	b.give(bob, `{"type":"card","value":"BOB1"}`)
-	plain, strict := b.door(false), b.door(true)
-	at := func(card string, d store.DoorID, img string) answer {
+	plain, alive, strict := b.door(false), b.door(true), b.door(true)
+	passive, owner := b.door(true), b.login()
+	for d, asked := range map[store.DoorID]string{strict: "off", passive: "passive"} {
+		b.want(b.callAs(owner, "PUT", "/doors/"+string(d)+"/", `{"policy":{"liveness":"`+asked+`"}}`), 200)
+	}
+	picture := func(c color.Color) string { return `,"imageData":"` + base64Of(jpegOf(c)) + `"` }
+	session := func(mode store.SessionMode, c color.Color) string {
+		return `,"sessionId":"` + b.sessionOf(ada, mode, c, liveness.MinActiveFrames) + `"`
+	}
+	at := func(card string, d store.DoorID, face string) answer {
 		t.Helper()
-		body := `{"type":"card","value":"` + card + `","doorId":"` + string(d) + `"`
-		if img != "" {
-			body += `,"imageData":"` + img + `"`
-		}
-		return b.show(body + `}`)
+		return b.show(`{"type":"card","value":"` + card + `","doorId":"` + string(d) + `"` + face + `}`)
 	}
 	for _, tt := range []struct {
 		name    string
 		card    string
 		door    store.DoorID
-		img     string
+		face    string
 		granted any
 		reason  string
 		outcome store.Outcome
@@ -217,12 +224,17 @@ func TestCredentialsAtDoors(t *testing.T) {
 		{"granted", "ADA1", plain, "", true, "", store.OutcomeGranted},
 		{"granted, who declined", "BOB1", plain, "", true, "", store.OutcomeGranted},
 		{"the face is wanted", "ADA1", strict, "", false, "face_wanted", store.OutcomeDenied},
-		{"the right face", "ADA1", strict, base64Of(jpegOf(red)), true, "", store.OutcomeGranted},
-		{"another face", "ADA1", strict, base64Of(jpegOf(blue)), false, "unknown_face", store.OutcomeDenied},
+		{"the right face", "ADA1", strict, picture(red), true, "", store.OutcomeGranted},
+		{"another face", "ADA1", strict, picture(blue), false, "unknown_face", store.OutcomeDenied},
+		{"a picture is no proof of life", "ADA1", alive, picture(red), false, "no_liveness", store.OutcomeDenied},
+		{"a passive session is too little", "ADA1", alive, session(store.ModePassive, red), false, "no_liveness", store.OutcomeDenied},
+		{"an active session", "ADA1", alive, session(store.ModeActive, red), true, "", store.OutcomeGranted},
+		{"a passive session", "ADA1", passive, session(store.ModePassive, red), true, "", store.OutcomeGranted},
+		{"a session of another face", "ADA1", passive, session(store.ModePassive, blue), false, "unknown_face", store.OutcomeDenied},
 		{"who declined has none", "BOB1", strict, "", true, "", store.OutcomeGranted},
 		{"an unknown card", "EVE1", plain, "", nil, "", store.OutcomeNoMatch},
 	} {
-		a := at(tt.card, tt.door, tt.img)
+		a := at(tt.card, tt.door, tt.face)
 		if a.body["granted"] != tt.granted || tt.reason != "" && !strings.Contains(a.raw, tt.reason) {
 			t.Errorf("%s: %s", tt.name, a.raw)
 		}
@@ -233,6 +245,8 @@ func TestCredentialsAtDoors(t *testing.T) {
 			for _, u := range []string{ada, bob} {
 				b.grant(u, plain)
 				b.grant(u, strict)
+				b.grant(u, alive)
+				b.grant(u, passive)
 			}
 		}
 	}

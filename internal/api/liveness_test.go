@@ -40,7 +40,12 @@ func sessionForm(session string, f upload, fileFirst bool) upload {
 // session begins a session and uploads frames of a colour.
 func (b *box) session(user string, c color.Color, frames int) string {
 	b.t.Helper()
-	id := b.want(b.call("POST", "/start-liveness-session/", fmt.Sprintf(`{"userId":%q}`, user)), 200).text("sessionId")
+	return b.sessionOf(user, store.ModePassive, c, frames)
+}
+
+func (b *box) sessionOf(user string, mode store.SessionMode, c color.Color, frames int) string {
+	b.t.Helper()
+	id := b.want(b.call("POST", "/start-liveness-session/", fmt.Sprintf(`{"userId":%q,"mode":%q}`, user, mode)), 200).text("sessionId")
 	for n := range frames {
 		b.want(b.call("POST", "/upload-frame/", sessionForm(id, frame(c, n), n%2 == 0)), 200)
 	}
