@@ -85,7 +85,7 @@ func (s *Studio) display(ctx context.Context, a Attempt) ([]Frame, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		shown, err := r.at(ctx, a.Challenge, plan, start+at.Seconds())
+		shown, err := r.at(a.Challenge, plan, start+at.Seconds())
 		if err != nil {
 			return nil, err
 		}
@@ -187,7 +187,10 @@ func (t *take) colour(p plane, x, y int, u, v float64, h int) [3]float64 {
 		}
 	}
 	band := 1 + t.band*math.Sin(2*math.Pi*t.bands*float64(y)/float64(h)+t.flicker)
-	gu := math.Exp(-(math.Pow((u-t.glareAt[0])/(.12*t.w), 2) + math.Pow((v-t.glareAt[1])/(.1*t.h), 2)))
+	gu := 0.
+	if t.glare[0] > 0 {
+		gu = math.Exp(-(math.Pow((u-t.glareAt[0])/(.12*t.w), 2) + math.Pow((v-t.glareAt[1])/(.1*t.h), 2)))
+	}
 	rows := 1 + .7*t.grid*math.Cos(2*math.Pi*v*t.perCm)
 	for i := range sum {
 		stripe := 1 + t.grid*math.Cos(2*math.Pi*(u*t.perCm+float64(i)/3))

@@ -2,7 +2,6 @@ package attack
 
 import (
 	"bytes"
-	"context"
 	"image"
 	"image/jpeg"
 	"sync"
@@ -12,11 +11,14 @@ import (
 )
 
 // reel is a recording of a living person from which any challenge can be answered:
-// standing still, and each movement. A clip is rendered when it is first shown.
+// standing still, and each movement. A frame is rendered when it is first shown.
 type reel struct {
 	person *synthface.Person
 	scene  synthface.Scene
 	clips  map[liveness.Move]*clip // Center: standing still
+
+	mu     sync.Mutex
+	camera synthface.Renderer
 
 	cx, cy, apart float64 // the eyes' middle, a little below, and their distance, in pixels
 }
@@ -24,9 +26,7 @@ type reel struct {
 // clip is one act of a reel.
 type clip struct {
 	script *script
-	once   sync.Once
-	frames [][]byte
-	err    error
+	frames [][]byte // JPEG; nil: not shown yet
 }
 
 // of is the reel of a person, recorded when it is first asked for.
@@ -52,7 +52,7 @@ type once[T any] struct {
 	made T
 }
 
-const keptMost = 24
+const keptMost = 8
 
 // of makes what belongs to a person, once; others who ask meanwhile wait.
 func (k *kept[T]) of(who int64, make func() T) T {
@@ -95,7 +95,7 @@ func (st *Studio) record(who int64) *reel {
 		}
 		s := newScript(d, challenge, manner{turn: 1, nod: 1})
 		s.home.X, s.home.Y, s.home.Distance = 0, -1.5, d.within(50, 56)
-		r.clips[move] = &clip{script: s}
+		r.clips[move] = &clip{s, make([][]byte, int(s.duration*reelRate))}
 	}
 	k := r.shot(r.clips[liveness.Center].script, 0).Faces[0]
 	right, left, mouth := k[synthface.RightEye], k[synthface.LeftEye], k[synthface.Mouth]
@@ -109,55 +109,45 @@ func (r *reel) shot(s *script, i int) synthface.Shot {
 	sub.Pose, sub.Expression = s.at(float64(i) / reelRate)
 	frame := r.scene
 	frame.Seed += int64(i)
-	return synthface.Render(frame, sub)
+	return r.camera.Render(frame, sub)
 }
 
-// clip is the recording of an act.
-func (r *reel) clip(ctx context.Context, move liveness.Move) ([][]byte, error) {
-	c := r.clips[move]
-	c.once.Do(func() {
-		for i := range int(c.script.duration * reelRate) {
-			if c.err = ctx.Err(); c.err != nil {
-				return
-			}
-			var b bytes.Buffer
-			if c.err = jpeg.Encode(&b, r.shot(c.script, i).Image, &jpeg.Options{Quality: 93}); c.err != nil {
-				return
-			}
-			c.frames = append(c.frames, b.Bytes())
+// frame is frame i of a clip.
+func (r *reel) frame(c *clip, i int) (*image.YCbCr, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.frames[i] == nil {
+		var b bytes.Buffer
+		if err := jpeg.Encode(&b, r.shot(c.script, i).Image, &jpeg.Options{Quality: 93}); err != nil {
+			return nil, err
 		}
-	})
-	return c.frames, c.err
+		c.frames[i] = b.Bytes()
+	}
+	img, err := jpeg.Decode(bytes.NewReader(c.frames[i]))
+	if err != nil {
+		return nil, err
+	}
+	return img.(*image.YCbCr), nil
 }
 
 // at is what the attacker shows at a moment of a script: the answer to the step that
 // is asked for, and standing still after it, to and fro.
-func (r *reel) at(ctx context.Context, challenge []liveness.Move, s *script, t float64) (*image.YCbCr, error) {
+func (r *reel) at(challenge []liveness.Move, s *script, t float64) (*image.YCbCr, error) {
 	move, since := liveness.Center, t
 	for i, from := range s.steps {
 		if t >= from {
 			move, since = challenge[i], t-from
 		}
 	}
-	frames, err := r.clip(ctx, move)
-	if err != nil {
-		return nil, err
+	c, i := r.clips[move], int(since*reelRate)
+	if i >= len(c.frames) {
+		i -= len(c.frames)
+		c = r.clips[liveness.Center]
 	}
-	i := int(since * reelRate)
-	if i >= len(frames) {
-		i -= len(frames)
-		if frames, err = r.clip(ctx, liveness.Center); err != nil {
-			return nil, err
-		}
-	}
-	if n := len(frames) - 1; n > 0 {
+	if n := len(c.frames) - 1; n > 0 {
 		if i %= 2 * n; i > n {
 			i = 2*n - i
 		}
 	}
-	img, err := jpeg.Decode(bytes.NewReader(frames[min(i, len(frames)-1)]))
-	if err != nil {
-		return nil, err
-	}
-	return img.(*image.YCbCr), nil
+	return r.frame(c, min(i, len(c.frames)-1))
 }

@@ -280,18 +280,29 @@ func lensBlur(src []vec, w, h int, sigma float64) []vec {
 		kernel[i] = math.Exp(-sq(float64(i-n)/sigma) / 2)
 		sum += kernel[i]
 	}
-	pass := func(src []vec, n2, stepN, m, stepM int) []vec {
-		dst := make([]vec, len(src))
-		parallel(m, func(j int) {
-			for i := range n2 {
-				var c vec
-				for k, f := range kernel {
-					c = c.addScaled(src[j*stepM+min(max(i+k-n, 0), n2-1)*stepN], f/sum)
-				}
-				dst[j*stepM+i*stepN] = c
-			}
-		})
-		return dst
+	for i := range kernel {
+		kernel[i] /= sum
 	}
-	return pass(pass(src, w, 1, h, w), h, w, w, 1)
+	// Along the rows, then down the columns: row by row, as they lie in memory.
+	across, out := make([]vec, len(src)), make([]vec, len(src))
+	parallel(h, func(y int) {
+		row := src[y*w:][:w]
+		for x := range w {
+			var c vec
+			for k, f := range kernel {
+				c = c.addScaled(row[min(max(x+k-n, 0), w-1)], f)
+			}
+			across[y*w+x] = c
+		}
+	})
+	parallel(h, func(y int) {
+		to := out[y*w:][:w]
+		for k, f := range kernel {
+			row := across[min(max(y+k-n, 0), h-1)*w:][:w]
+			for x := range to {
+				to[x] = to[x].addScaled(row[x], f)
+			}
+		}
+	})
+	return out
 }

@@ -153,22 +153,40 @@ func (r *room) paint(w, h int, l lens) []vec {
 	return img
 }
 
-// boxBlur averages over (2r+1)² pixels.
+// boxBlur averages over (2r+1)² pixels: along the rows, then down the columns, in
+// strips that stay in the cache.
 func boxBlur(src []vec, w, h, r int) []vec {
-	pass := func(src []vec, n, m, stepN, stepM int) []vec {
-		dst := make([]vec, len(src))
-		parallel(m, func(j int) {
-			line := func(i int) vec { return src[j*stepM+min(max(i, 0), n-1)*stepN] }
-			var sum vec
-			for i := -r; i <= r; i++ {
-				sum = sum.add(line(i))
+	k := 1 / float64(2*r+1)
+	across, out := make([]vec, len(src)), make([]vec, len(src))
+	parallel(h, func(y int) {
+		row := src[y*w:][:w]
+		pixel := func(x int) vec { return row[min(max(x, 0), w-1)] }
+		var sum vec
+		for i := -r; i <= r; i++ {
+			sum = sum.add(pixel(i))
+		}
+		for x := range w {
+			across[y*w+x] = sum.mul(k)
+			sum = sum.add(pixel(x + r + 1)).sub(pixel(x - r))
+		}
+	})
+	const strip = 64
+	parallel((w+strip-1)/strip, func(s int) {
+		from, to := s*strip, min((s+1)*strip, w)
+		row := func(y int) []vec { return across[min(max(y, 0), h-1)*w:][from:to] }
+		sums := make([]vec, to-from)
+		for i := -r; i <= r; i++ {
+			for x, c := range row(i) {
+				sums[x] = sums[x].add(c)
 			}
-			for i := range n {
-				dst[j*stepM+i*stepN] = sum.mul(1 / float64(2*r+1))
-				sum = sum.add(line(i + r + 1)).sub(line(i - r))
+		}
+		for y := range h {
+			in, gone := row(y+r+1), row(y-r)
+			for x, c := range sums {
+				out[y*w+from+x] = c.mul(k)
+				sums[x] = c.add(in[x]).sub(gone[x])
 			}
-		})
-		return dst
-	}
-	return pass(pass(src, w, h, 1, w), h, w, w, 1)
+		}
+	})
+	return out
 }
