@@ -24,7 +24,7 @@ const (
 	Ends                   // … above or below
 	Banding                // waves down the picture
 	PeakFace               // regular fine patterns on the face
-	PeakAround             // … beside it
+	Lattice                // … in all of the picture
 	Fringe                 // … in its colour
 	Detail                 // middling against coarse detail
 	Grain                  // finest detail
@@ -41,7 +41,7 @@ const (
 )
 
 var cueNames = [cues]string{"span", "protrusion", "nod", "third", "bend", "plane", "cylinder", "carried", "drift", "sides", "ends",
-	"banding", "peak_face", "peak_around", "fringe", "detail", "grain", "shine", "spread", "contrast", "pulse", "continuity", "likeness", "cut", "tint", "picture"}
+	"banding", "peak_face", "lattice", "fringe", "detail", "grain", "shine", "spread", "contrast", "pulse", "continuity", "likeness", "cut", "tint", "picture"}
 
 // String is the cue's name in calibrations and reports.
 func (c Cue) String() string {
@@ -89,7 +89,7 @@ func measure(frames []Frame, same Likeness) (m Measures) {
 	}
 	m[Sides], m[Ends] = quantile(sides, .6), quantile(ends, .6)
 	m[PeakFace] = over(.7, func(f *Frame) float64 { return f.fine.face })
-	m[PeakAround] = over(.7, func(f *Frame) float64 { return f.fine.around })
+	m[Lattice] = over(.5, func(f *Frame) float64 { return f.fine.lattice })
 	m[Fringe] = over(.7, func(f *Frame) float64 { return f.fine.fringe })
 	m[Detail] = over(.5, func(f *Frame) float64 { return f.fine.detail })
 	m[Grain] = over(.5, func(f *Frame) float64 { return f.fine.noise })

@@ -11,46 +11,38 @@ import (
 // pixels, sampled by the camera's, and the screen of a halftone give peaks where skin
 // has none.
 type fine struct {
-	face   float64 // height of the highest peak over its surroundings, in ln of power
-	around float64 // … beside the face
-	fringe float64 // … of the colour of the face; NaN: it has none
-	detail float64 // share of power at high frequencies on the face, ln
-	noise  float64 // power at the highest frequencies, ln: the sensor's noise, or its lack
+	face    float64 // height of the highest peak over its surroundings, in ln of power
+	lattice float64 // … in all of the picture but a quarter
+	fringe  float64 // … of the colour of the face; NaN: it has none
+	detail  float64 // share of power at high frequencies on the face, ln
+	noise   float64 // power at the highest frequencies, ln: the sensor's noise, or its lack
 }
 
 // spectrumSide is the side of the windows whose spectrum is taken, in pixels.
 const spectrumSide = 64
 
-// fine looks at three windows on the face and two beside it.
-func (p *picture) fine(f engine.Face) fine {
-	c, half, _, _ := frameOf(f)
-	out := fine{face: math.Inf(-1), around: math.Inf(-1), fringe: math.NaN()}
-	at := func(dx, dy float64) *spectrum {
-		x := min(max(int(c.X+dx*half)-spectrumSide/2, 0), p.w-spectrumSide)
-		y := min(max(int(c.Y+dy*half)-spectrumSide/2, 0), p.h-spectrumSide)
-		if x < 0 || y < 0 {
-			return nil
-		}
-		return spectrumOf(p.y[y*p.stride+x:], p.stride)
+// fine looks at a window on the face, and at some all over the picture: a room has a
+// pattern here and there and plain walls beside it, a display has its own everywhere.
+func (p *picture) fine(f engine.Face) (out fine) {
+	out.fringe = math.NaN()
+	w, h := p.w-spectrumSide, p.h-spectrumSide
+	if w < 0 || h < 0 {
+		return out
 	}
-	if s := at(0, 0); s != nil {
-		out.face = s.peak()
-		out.detail, out.noise = s.shares()
-	}
+	c, _, _, _ := frameOf(f)
+	at := func(x, y int) *spectrum { return spectrumOf(p.y[y*p.stride+x:], p.stride) }
+	face := at(min(max(int(c.X)-spectrumSide/2, 0), w), min(max(int(c.Y)-spectrumSide/2, 0), h))
+	out.face = face.peak()
+	out.detail, out.noise = face.shares()
 	if p.ycc != nil {
 		out.fringe = p.fringe(c)
 	}
-	for _, dx := range []float64{-2, 2} {
-		if s := at(dx, -.6); s != nil {
-			out.around = max(out.around, s.peak())
-		}
+	const across, down = 4, 3
+	var peaks []float64
+	for i := range across * down {
+		peaks = append(peaks, at(i%across*w/(across-1), i/across*h/(down-1)).peak())
 	}
-	if math.IsInf(out.face, 0) {
-		out.face = 0
-	}
-	if math.IsInf(out.around, 0) {
-		out.around = 0
-	}
+	out.lattice = quantile(peaks, .25)
 	return out
 }
 
@@ -136,24 +128,40 @@ var twiddles = func() (w [spectrumSide / 2]complex64) {
 	return w
 }()
 
-// transform is the fast Fourier transform in place, radix 2.
+// transform is the fast Fourier transform in place: the first two stages at once,
+// since their roots of unity are 1 and −i, then radix 2.
 func transform(a *[spectrumSide]complex64) {
-	const logN = 6
-	for i := range a {
-		if j := int(bits.Reverse8(uint8(i)) >> (8 - logN)); j > i {
+	for i, j := range reversed {
+		if int(j) > i {
 			a[i], a[j] = a[j], a[i]
 		}
 	}
-	for size := 2; size <= spectrumSide; size *= 2 {
-		step := spectrumSide / size
+	for i := 0; i < spectrumSide; i += 4 {
+		q := a[i : i+4 : i+4]
+		s, d, t, e := q[0]+q[1], q[0]-q[1], q[2]+q[3], q[2]-q[3]
+		e = complex(imag(e), -real(e))
+		q[0], q[1], q[2], q[3] = s+t, d+e, s-t, d-e
+	}
+	for size := 8; size <= spectrumSide; size *= 2 {
+		step, half := spectrumSide/size, size/2
 		for i := 0; i < spectrumSide; i += size {
-			for k := range size / 2 {
-				u, v := a[i+k], a[i+k+size/2]*twiddles[k*step]
-				a[i+k], a[i+k+size/2] = u+v, u-v
+			low, high := a[i:i+half:i+half], a[i+half:i+size:i+size]
+			for k, u := range low {
+				v := high[k] * twiddles[k*step]
+				low[k], high[k] = u+v, u-v
 			}
 		}
 	}
 }
+
+// reversed are the indices with their bits in reverse order.
+var reversed = func() (r [spectrumSide]uint8) {
+	const logN = 6
+	for i := range r {
+		r[i] = bits.Reverse8(uint8(i)) >> (8 - logN)
+	}
+	return r
+}()
 
 // eighths says whether a frequency lies on the grid of JPEG's blocks.
 func eighths(k int) bool { return k%(spectrumSide/8) == 0 }
@@ -161,32 +169,48 @@ func eighths(k int) bool { return k%(spectrumSide/8) == 0 }
 // peak is the highest bin over the mean of its ring, beyond the frequencies of a
 // face's own shapes.
 func (s *spectrum) peak() float64 {
-	const least, rings = 8, 46
-	var sum, n [rings]float32
-	each := func(do func(r, y, k int)) {
-		for y := range spectrumSide {
-			fy := y
-			if fy > spectrumSide/2 {
-				fy -= spectrumSide
+	var sum [rings]float32
+	for _, b := range bins {
+		sum[b.ring] += s[b.y][b.k]
+	}
+	for r, n := range binsOf {
+		sum[r] /= n
+	}
+	best := float32(0)
+	for _, b := range bins {
+		best = max(best, s[b.y][b.k]-sum[b.ring])
+	}
+	return float64(best)
+}
+
+// bins are the frequencies in which peaks are looked for, ring by ring, and binsOf how
+// many each ring has: all beyond the shapes of a face but those of JPEG's blocks.
+var bins, binsOf = func() (all []bin, of [rings]float32) {
+	const least = 8
+	for y := range spectrumSide {
+		fy := y
+		if fy > spectrumSide/2 {
+			fy -= spectrumSide
+		}
+		for k := range spectrumSide / 2 {
+			if k == 0 && fy <= 0 || eighths(k) && eighths(y) {
+				continue
 			}
-			for k := range spectrumSide / 2 {
-				if k == 0 && fy <= 0 || eighths(k) && eighths(y) {
-					continue
-				}
-				r := ringOf[k][abs(fy)]
-				if r >= least && r < rings {
-					do(int(r), y, k)
-				}
+			if r := ringOf[k][abs(fy)]; r >= least && r < rings {
+				all = append(all, bin{uint8(y), uint8(k), r})
+				of[r]++
 			}
 		}
 	}
-	each(func(r, y, k int) { sum[r] += s[y][k]; n[r]++ })
-	best := float32(0)
-	each(func(r, y, k int) {
-		best = max(best, s[y][k]-sum[r]/n[r])
-	})
-	return float64(best)
-}
+	for r := range of {
+		of[r] = max(of[r], 1)
+	}
+	return all, of
+}()
+
+type bin struct{ y, k, ring uint8 }
+
+const rings = 46
 
 // ringOf is the radius of a frequency.
 var ringOf = func() (r [spectrumSide/2 + 1][spectrumSide/2 + 1]uint8) {

@@ -23,7 +23,7 @@ type Example struct {
 // examples.
 var directions = [cues]float64{
 	Span: 1, Protrusion: 1, Nod: 1, Third: 1, Bend: 1, Plane: 1, Cylinder: 1,
-	Carried: -1, Drift: -1, Sides: -1, Ends: 0, Banding: -1, PeakFace: -1, PeakAround: -1, Fringe: -1,
+	Carried: -1, Drift: -1, Sides: -1, Ends: 0, Banding: -1, PeakFace: -1, Lattice: -1, Fringe: -1,
 	Detail: 0, Grain: 1, Shine: -1, Spread: 1, Contrast: 1, Pulse: -1, Continuity: 1, Resemblance: 1, Cut: 0, Tint: -1, Picture: 0,
 }
 
@@ -34,7 +34,7 @@ const (
 	fragilePenalty = .01
 )
 
-var fragile = [cues]bool{Grain: true, Shine: true, Spread: true, Contrast: true, Pulse: true, PeakAround: true}
+var fragile = [cues]bool{Grain: true, Shine: true, Spread: true, Contrast: true, Pulse: true}
 
 // folds is the number of parts of the people of which each is judged by a fit to the
 // others, to find the threshold.
