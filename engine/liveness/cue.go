@@ -18,6 +18,7 @@ const (
 	Bend                   // what an affine map leaves of the tracks
 	Plane                  // of the turned face, what a turned plane does not explain
 	Cylinder               // … what bent paper does not
+	Relief                 // … a nose that stands out of it explains better than one that goes in
 	Carried                // what is beside the face moves with it
 	Drift                  // … moves against the room
 	Sides                  // straight lines left and right of the face
@@ -40,7 +41,7 @@ const (
 	cues
 )
 
-var cueNames = [cues]string{"span", "protrusion", "nod", "third", "bend", "plane", "cylinder", "carried", "drift", "sides", "ends",
+var cueNames = [cues]string{"span", "protrusion", "nod", "third", "bend", "plane", "cylinder", "relief", "carried", "drift", "sides", "ends",
 	"banding", "peak_face", "lattice", "fringe", "detail", "grain", "shine", "spread", "contrast", "pulse", "continuity", "likeness", "cut", "tint", "picture"}
 
 // String is the cue's name in calibrations and reports.
@@ -72,7 +73,7 @@ func measure(frames []Frame, same Likeness) (m Measures) {
 	m[Protrusion] = span(series(frames, protrusion))
 	m[Nod] = span(series(frames, pitch))
 	m[Third], m[Bend] = third(frames), bend(frames)
-	m[Plane], m[Cylinder] = surface(frames)
+	m[Plane], m[Cylinder], m[Relief] = surface(frames)
 	m[Carried], m[Drift], m[Banding] = carried(all), drift(all), banding(all)
 	m[Cut], m[Tint] = cut(all)
 	over := func(q float64, of func(*Frame) float64) float64 {
@@ -131,8 +132,8 @@ func pulse(frames []Frame) float64 {
 // turnedMost is how many frames to each side are laid over the straight one.
 const turnedMost = 4
 
-// surface lays the frames that are turned most to either side over the straight one.
-func surface(frames []Frame) (plane, cylinder float64) {
+// surface lays the straight frame over those that are turned most to either side.
+func surface(frames []Frame) (plane, cylinder, relief float64) {
 	at := straightest(frames)
 	straight := &frames[at]
 	from := yaw(&straight.Face)
@@ -147,13 +148,18 @@ func surface(frames []Frame) (plane, cylinder float64) {
 		}
 	}
 	turn := func(i int) float64 { return math.Abs(yaw(&frames[i].Face) - from) }
-	var p, c []float64
+	nose, eyes := straight.nose()
+	var p, c, r []float64
 	for _, i := range slices.Concat(most(left, turnedMost, turn), most(right, turnedMost, turn)) {
-		p = append(p, unexplained(straight.window, frames[i].window, 1))
-		c = append(c, unexplained(straight.window, frames[i].window, 2))
+		turned := frames[i].window
+		w := lay(straight.window, turned, flat)
+		p = append(p, w.unexplained(straight.window, turned))
+		w = lay(straight.window, turned, bent)
+		c = append(c, w.unexplained(straight.window, turned))
+		r = append(r, w.relief(straight.window, turned, nose, eyes*(yaw(&frames[i].Face)-from)))
 	}
 	if len(p) == 0 {
-		return math.NaN(), math.NaN()
+		return math.NaN(), math.NaN(), math.NaN()
 	}
-	return quantile(p, .4), quantile(c, .4)
+	return quantile(p, .4), quantile(c, .4), quantile(r, .75)
 }

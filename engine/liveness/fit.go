@@ -22,7 +22,7 @@ type Example struct {
 // gives no cue a weight against its direction, however much that would help on the
 // examples.
 var directions = [cues]float64{
-	Span: 1, Protrusion: 1, Nod: 1, Third: 1, Bend: 1, Plane: 1, Cylinder: 1,
+	Span: 1, Protrusion: 1, Nod: 1, Third: 1, Bend: 1, Plane: 1, Cylinder: 1, Relief: 1,
 	Carried: -1, Drift: -1, Sides: -1, Ends: 0, Banding: -1, PeakFace: -1, Lattice: -1, Fringe: -1,
 	Detail: 0, Grain: 1, Shine: -1, Spread: 1, Contrast: 1, Pulse: -1, Continuity: 1, Resemblance: 1, Cut: 0, Tint: -1, Picture: 0,
 }

@@ -210,6 +210,15 @@ func frameOf(f engine.Face) (c engine.Point, half, sin, cos float64) {
 	return engine.Point{X: (eyes.X + mouth.X) / 2, Y: (eyes.Y + mouth.Y) / 2}, windowReach / 2 * max(apart, down, 1), sin, cos
 }
 
+// nose is where the tip of the nose is in the window of a face, and how far the eyes
+// are apart there, in halves of it.
+func (f *Frame) nose() (tip engine.Point, eyes float64) {
+	c, half, sin, cos := frameOf(f.Face)
+	l := &f.Face.Landmarks
+	x, y := l[2].X-c.X, l[2].Y-c.Y
+	return engine.Point{X: (cos*x + sin*y) / half, Y: (cos*y - sin*x) / half}, math.Hypot(l[1].X-l[0].X, l[1].Y-l[0].Y) / half
+}
+
 // window samples the face upright.
 func (p *picture) window(f engine.Face) []float32 {
 	const w = windowSide
