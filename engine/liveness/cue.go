@@ -18,7 +18,7 @@ const (
 	Bend                   // what an affine map leaves of the tracks
 	Plane                  // of the turned face, what a turned plane does not explain
 	Cylinder               // … what bent paper does not
-	Relief                 // … a nose that stands out of it explains better than one that goes in
+	Parallax               // of the nose against the rest of the face over a turn, see surface
 	Carried                // what is beside the face moves with it
 	Drift                  // … moves against the room
 	Sides                  // straight lines left and right of the face
@@ -41,7 +41,7 @@ const (
 	cues
 )
 
-var cueNames = [cues]string{"span", "protrusion", "nod", "third", "bend", "plane", "cylinder", "relief", "carried", "drift", "sides", "ends",
+var cueNames = [cues]string{"span", "protrusion", "nod", "third", "bend", "plane", "cylinder", "parallax", "carried", "drift", "sides", "ends",
 	"banding", "peak_face", "lattice", "fringe", "detail", "grain", "shine", "spread", "contrast", "pulse", "continuity", "likeness", "cut", "tint", "picture"}
 
 // String is the cue's name in calibrations and reports.
@@ -73,7 +73,7 @@ func measure(frames []Frame, same Likeness) (m Measures) {
 	m[Protrusion] = span(series(frames, protrusion))
 	m[Nod] = span(series(frames, pitch))
 	m[Third], m[Bend] = third(frames), bend(frames)
-	m[Plane], m[Cylinder], m[Relief] = surface(frames)
+	m[Plane], m[Cylinder], m[Parallax] = surface(frames)
 	m[Carried], m[Drift], m[Banding] = carried(all), drift(all), banding(all)
 	m[Cut], m[Tint] = cut(all)
 	over := func(q float64, of func(*Frame) float64) float64 {
@@ -99,7 +99,7 @@ func measure(frames []Frame, same Likeness) (m Measures) {
 	m[Contrast] = over(.5, func(f *Frame) float64 { return f.skin.deviation })
 	m[Pulse] = pulse(frames)
 	if len(frames) < MinFrames { // single pictures show neither depth nor motion
-		for _, c := range []Cue{Span, Protrusion, Nod, Third, Bend, Plane, Cylinder, Carried, Drift, Banding, Pulse, Continuity, Resemblance, Cut, Tint} {
+		for _, c := range []Cue{Span, Protrusion, Nod, Third, Bend, Plane, Cylinder, Parallax, Carried, Drift, Banding, Pulse, Continuity, Resemblance, Cut, Tint} {
 			m[c] = math.NaN()
 		}
 	}
@@ -132,8 +132,10 @@ func pulse(frames []Frame) float64 {
 // turnedMost is how many frames to each side are laid over the straight one.
 const turnedMost = 4
 
-// surface lays the straight frame over those that are turned most to either side.
-func surface(frames []Frame) (plane, cylinder, relief float64) {
+// surface lays the straight frame over those that are turned most to either side. The
+// parallax is ln(1+x), x how far the nose moves towards the turn, in hundredths of the
+// distance between the eyes, in most of them: paper has less than 1, a nose some 7.
+func surface(frames []Frame) (plane, cylinder, parallax float64) {
 	at := straightest(frames)
 	straight := &frames[at]
 	from := yaw(&straight.Face)
@@ -149,17 +151,25 @@ func surface(frames []Frame) (plane, cylinder, relief float64) {
 	}
 	turn := func(i int) float64 { return math.Abs(yaw(&frames[i].Face) - from) }
 	nose, eyes := straight.nose()
-	var p, c, r []float64
+	cheeks := oval.around(nose)
+	var planes, cylinders, shifts []float64
 	for _, i := range slices.Concat(most(left, turnedMost, turn), most(right, turnedMost, turn)) {
 		turned := frames[i].window
-		w := lay(straight.window, turned, flat)
-		p = append(p, w.unexplained(straight.window, turned))
-		w = lay(straight.window, turned, bent)
-		c = append(c, w.unexplained(straight.window, turned))
-		r = append(r, w.relief(straight.window, turned, nose, eyes*(yaw(&frames[i].Face)-from)))
+		w := lay(straight.window, turned, flat, oval)
+		planes = append(planes, w.unexplained(straight.window, turned))
+		w = lay(straight.window, turned, bent, oval)
+		cylinders = append(cylinders, w.unexplained(straight.window, turned))
+		w = lay(straight.window, turned, bent, cheeks)
+		if d, ok := w.parallax(straight.window, turned, nose); ok {
+			shifts = append(shifts, math.Copysign(1, yaw(&frames[i].Face)-from)*d/(eyes*windowSide/2))
+		}
 	}
-	if len(p) == 0 {
+	if len(planes) == 0 {
 		return math.NaN(), math.NaN(), math.NaN()
 	}
-	return quantile(p, .4), quantile(c, .4), quantile(r, .75)
+	parallax = math.NaN()
+	if len(shifts) > 0 {
+		parallax = math.Log1p(100 * max(0, median(shifts)))
+	}
+	return quantile(planes, .4), quantile(cylinders, .4), parallax
 }

@@ -113,9 +113,13 @@ func spectrumOf(pix []byte, stride int) *spectrum {
 	return s
 }
 
-// logPower is ln(|c|²+1), by the bits of the number: a few per cent are near enough.
+// floor is added to the power, that of noise of a quarter of a level: JPEG leaves less
+// of a plain wall in the dark, and what little it leaves stands out.
+const floor = 40
+
+// logPower is ln(|c|²+floor), by the bits of the number: a few per cent are near enough.
 func logPower(c complex64) float32 {
-	v := math.Float32bits(real(c)*real(c) + imag(c)*imag(c) + 1)
+	v := math.Float32bits(real(c)*real(c) + imag(c)*imag(c) + floor)
 	return (float32(v)/(1<<23) - 127 + .045) * math.Ln2
 }
 
@@ -193,7 +197,7 @@ var bins, binsOf = func() (all []bin, of [rings]float32) {
 			fy -= spectrumSide
 		}
 		for k := range spectrumSide / 2 {
-			if k == 0 && fy <= 0 || eighths(k) && eighths(y) {
+			if k == 0 && fy <= 0 || eighths(k) || eighths(y) {
 				continue
 			}
 			if r := ringOf[k][abs(fy)]; r >= least && r < rings {

@@ -22,9 +22,18 @@ type Example struct {
 // gives no cue a weight against its direction, however much that would help on the
 // examples.
 var directions = [cues]float64{
-	Span: 1, Protrusion: 1, Nod: 1, Third: 1, Bend: 1, Plane: 1, Cylinder: 1, Relief: 1,
+	Span: 1, Protrusion: 1, Nod: 1, Third: 1, Bend: 1, Plane: 1, Cylinder: 1, Parallax: 1,
 	Carried: -1, Drift: -1, Sides: -1, Ends: 0, Banding: -1, PeakFace: -1, Lattice: -1, Fringe: -1,
-	Detail: 0, Grain: 1, Shine: -1, Spread: 1, Contrast: 1, Pulse: -1, Continuity: 1, Resemblance: 1, Cut: 0, Tint: -1, Picture: 0,
+	Detail: 0, Grain: 1, Shine: -1, Spread: 1, Contrast: 1, Pulse: -1, Continuity: 1, Resemblance: 1, Cut: -1, Tint: -1, Picture: 0,
+}
+
+// telling are the cues that may weigh against a kind of attack: those of what it lacks,
+// or has. A cue that has nothing to do with it would only be fitted to chance; a kind
+// that is not listed may be told by any.
+var telling = map[string][]Cue{
+	"paper":     {Span, Protrusion, Third, Bend, Plane, Cylinder, Parallax, Carried, Drift, Sides},
+	"display":   {Carried, Drift, Sides, Banding, PeakFace, Lattice, Fringe},
+	"recording": {Continuity, Resemblance, Tint, Cut, Drift, Carried},
 }
 
 // Strengths of the penalty on weights, and on those of cues that depend most on
@@ -147,7 +156,7 @@ func (k *kind) fit(examples []Example) (err error) {
 				seen = append(seen, e)
 			}
 		}
-		f, err := newFitting(seen)
+		f, err := newFitting(k.name, seen)
 		if err != nil {
 			return err
 		}
@@ -162,14 +171,14 @@ func (k *kind) fit(examples []Example) (err error) {
 			}
 		}
 	}
-	if k.fitting, err = newFitting(examples); err != nil {
+	if k.fitting, err = newFitting(k.name, examples); err != nil {
 		return err
 	}
 	k.run()
 	return nil
 }
 
-func newFitting(examples []Example) (*fitting, error) {
+func newFitting(kind string, examples []Example) (*fitting, error) {
 	var living []*Example
 	groups := map[string]int{}
 	for i := range examples {
@@ -184,7 +193,9 @@ func newFitting(examples []Example) (*fitting, error) {
 	}
 	f := &fitting{examples: examples, groups: groups, extra: map[string]float64{}}
 	for c := range cues {
-		f.scale(c, living)
+		if of := telling[kind]; of == nil || slices.Contains(of, c) {
+			f.scale(c, living)
+		}
 	}
 	return f, nil
 }

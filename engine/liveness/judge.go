@@ -254,7 +254,7 @@ func jumps(frames []Frame) bool {
 // How far a head goes in answer to a move, against where it looked before.
 const (
 	turned  = .16 // eye distances, of the nose tip
-	lifted  = .5  // see nod
+	lifted  = .4  // see nod
 	nearer  = 1.1 // times the size
 	forward = .11 // straight is less than that
 )

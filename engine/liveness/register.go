@@ -2,31 +2,10 @@ package liveness
 
 import (
 	"math"
+	"slices"
 
 	"github.com/cypherface/edge/engine"
 )
-
-// lay finds the warp by polynomials of a degree that brings a straight face to a
-// turned one, by Gauss and Newton (Lucas and Kanade, 1981), on the coarse window
-// first.
-func lay(straight, turned []float32, terms int) warp {
-	small, other := halved(straight, windowSide), halved(turned, windowSide)
-	best, most := warp{}, -2.
-	for _, from := range []float64{0, -.18, .18} { // landmarks may be off on what is no head
-		w := warp{terms: terms}
-		w.x[0], w.x[1], w.y[2] = from, 1, 1
-		for range 7 {
-			w.improve(small, other, windowSide/2)
-		}
-		if c := w.correlation(small, other, windowSide/2); c > most {
-			best, most = w, c
-		}
-	}
-	for range 4 {
-		best.improve(straight, turned, windowSide)
-	}
-	return best
-}
 
 // The terms of the warps that explain a plane and bent paper that are turned.
 const (
@@ -34,50 +13,103 @@ const (
 	bent = 6
 )
 
+// lay finds the warp that brings a straight face to a turned one, over a region of the
+// window, by Gauss and Newton (Lucas and Kanade, 1981), on the coarse window first.
+func lay(straight, turned []float32, terms int, on region) warp {
+	small, other := halved(straight, windowSide), halved(turned, windowSide)
+	best, most := warp{}, -2.
+	for _, from := range []float64{0, -.18, .18} { // landmarks may be off on what is no head
+		w := warp{terms: terms}
+		w.x[0], w.x[1], w.y[2] = from, 1, 1
+		for range 7 {
+			w.improve(small, other, windowSide/2, on.coarse)
+		}
+		if c := w.correlation(small, other, windowSide/2, on.coarse); c > most {
+			best, most = w, c
+		}
+	}
+	for range 4 {
+		best.improve(straight, turned, windowSide, on.fine)
+	}
+	return best
+}
+
 // unexplained is how much of a turned face a warp of a straight one does not explain:
 // 1 less the correlation. On a head the nose hides a cheek, and light comes from where
 // it came.
 func (w *warp) unexplained(straight, turned []float32) float64 {
-	return 1 - w.correlation(straight, turned, windowSide)
+	return 1 - w.correlation(straight, turned, windowSide, oval.fine)
 }
 
-// relief is how much better a turned face is explained with a nose that stands out of
-// bent paper than with one that goes as far into it: in correlation, 0 on paper. w is
-// the warp that explains it best without, nose where its tip is in the window of the
-// straight face, and turn how far it moved against the eyes, in halves of the window.
-func (w warp) relief(straight, turned []float32, nose engine.Point, turn float64) float64 {
-	const side = windowSide / 2 // finer windows tell no more
-	straight, turned = halved(straight, windowSide), halved(turned, windowSide)
-	w.hump = make([]float64, len(places[side]))
-	for i, p := range places[side] {
-		w.hump[i] = hump(p.base[1]-nose.X, p.base[2]-nose.Y)
-	}
-	with := func(height float64) float64 {
-		best := -1.
-		for _, k := range []float64{.35, .7} {
-			h := w
-			h.height = k * height
-			for range 6 {
-				h.improve(straight, turned, side)
-			}
-			best = max(best, h.correlation(straight, turned, side))
+// A nose is looked for so far, in samples of the window, and is found where the
+// correlation is so high.
+const (
+	noseReach   = 8
+	noseMatches = .85
+)
+
+// parallax is how far the nose of a turned face lies beside the place to which a warp
+// brings it, in samples of the window, to the right: 0 on paper, however it is bent,
+// where the warp explains what is around the nose. ok is false where it is not found.
+func (w *warp) parallax(straight, turned []float32, nose engine.Point) (shift float64, ok bool) {
+	const half, wide, high, rise = windowSide / 2, 5, 5, 2 // samples to each side; down, as far
+	var patch, xs, ys []float64
+	for y := -high; y < high; y++ {
+		for x := -wide; x <= wide; x++ {
+			u, v := nose.X+float64(x)/half, nose.Y+float64(y)/half
+			px, py := w.to(terms(u, v))
+			patch = append(patch, bilinear(straight, windowSide, (u+1)*half, (v+1)*half))
+			xs, ys = append(xs, (px+1)*half), append(ys, (py+1)*half)
 		}
-		return best
 	}
-	return with(turn) - with(-turn)
+	var row, peak [2*noseReach + 1]float64
+	best, at := -1., 0
+	found := make([]float64, len(patch))
+	for dy := -rise; dy <= rise; dy++ {
+		higher := false
+		for k := range row {
+			for i := range patch {
+				found[i] = bilinear(turned, windowSide, xs[i]+float64(k-noseReach), ys[i]+float64(dy))
+			}
+			if row[k] = correlated(patch, found); row[k] > best {
+				best, at, higher = row[k], k, true
+			}
+		}
+		if higher {
+			peak = row
+		}
+	}
+	if best < noseMatches || at == 0 || at == len(peak)-1 {
+		return 0, false
+	}
+	// The top of the parabola through the highest three.
+	shift = float64(at - noseReach)
+	if bow := peak[at-1] - 2*peak[at] + peak[at+1]; bow < 0 {
+		shift += min(max((peak[at-1]-peak[at+1])/2/bow, -.5), .5)
+	}
+	return shift, true
 }
 
-// hump is how far a nose stands out at a place beside and below its tip, as a share:
-// some 1.3 cm to each side, 2.5 cm up the bridge, and little below.
-func hump(u, v float64) float64 {
-	const side, bridge, below = .2, .4, .2 // in halves of the window
-	if v > 0 {
-		v /= below
-	} else {
-		v /= bridge
+// correlated is the correlation of two series, −1..1.
+func correlated(a, b []float64) float64 {
+	var x, y, xx, xy, yy float64
+	for i, v := range a {
+		u := b[i]
+		x, y, xx, xy, yy = x+u, y+v, xx+u*u, xy+u*v, yy+v*v
 	}
-	u /= side
-	return math.Exp(-u*u - v*v)
+	n := float64(len(a))
+	return (xy - x*y/n) / math.Sqrt(max((xx-x*x/n)*(yy-y*y/n), 1e-9))
+}
+
+// bilinear reads a window between its samples, the border repeated.
+func bilinear(w []float32, side int, x, y float64) float64 {
+	last := float64(side) - 1.001
+	x, y = min(max(x-.5, 0), last), min(max(y-.5, 0), last)
+	x0, y0 := int(x), int(y)
+	fx, fy := float32(x-float64(x0)), float32(y-float64(y0))
+	i := y0*side + x0
+	top, low := w[i]+fx*(w[i+1]-w[i]), w[i+side]+fx*(w[i+side+1]-w[i+side])
+	return float64(top + fy*(low-top))
 }
 
 // halved is a window at half the resolution.
@@ -94,50 +126,66 @@ func halved(in []float32, side int) []float32 {
 }
 
 // warp moves places of a window, in −1..1, by polynomials with the terms 1, u, v,
-// u², uv, v², and sideways by a nose of a given height.
+// u², uv, v².
 type warp struct {
-	x, y   [maxTerms]float64
-	terms  int
-	height float64
-	hump   []float64 // shares of the height at the places; nil: there is no nose
+	x, y  [maxTerms]float64
+	terms int
 }
 
 const maxTerms = 6
 
-// place is one of a window on the face: its index, and the terms there.
+func terms(u, v float64) *[maxTerms]float64 {
+	return &[maxTerms]float64{1, u, v, u * u, u * v, v * v}
+}
+
+// to is where a place comes to.
+func (w *warp) to(b *[maxTerms]float64) (x, y float64) {
+	for i := range w.terms {
+		x += w.x[i] * b[i]
+		y += w.y[i] * b[i]
+	}
+	return x, y
+}
+
+// place is a sample of a window: its index, and the terms there.
 type place struct {
 	at   int
 	base [maxTerms]float64
 }
 
-// places are those of windows by their sides: all on the face's oval.
-var places = func() (all [windowSide + 1][]place) {
-	for _, side := range []int{windowSide / 2, windowSide} {
-		half := float64(side) / 2
-		for at := range side * side {
-			u, v := (float64(at%side)+.5-half)/half, (float64(at/side)+.5-half)/half
-			if u*u+v*v < .9 {
-				all[side] = append(all[side], place{at, [maxTerms]float64{1, u, v, u * u, u * v, v * v}})
-			}
+// region is a part of the face, in the coarse window and in the fine one.
+type region struct{ coarse, fine []place }
+
+// oval is the whole face.
+var oval = region{ovalOf(windowSide / 2), ovalOf(windowSide)}
+
+func ovalOf(side int) (all []place) {
+	half := float64(side) / 2
+	for at := range side * side {
+		u, v := (float64(at%side)+.5-half)/half, (float64(at/side)+.5-half)/half
+		if u*u+v*v < .9 {
+			all = append(all, place{at, *terms(u, v)})
 		}
 	}
 	return all
-}()
+}
 
-// each calls do for the places of a window on the face, with the value there and
-// that of the other at the warped place, and its slopes for a unit of the window.
-func (w *warp) each(a, b []float32, side int, do func(base *[maxTerms]float64, want, got, gx, gy float64)) {
+// around is the region without the nose: its tip, its wings and the bridge.
+func (r region) around(nose engine.Point) region {
+	of := func(p place) bool {
+		u, v := p.base[1]-nose.X, p.base[2]-nose.Y
+		return math.Abs(u) < .28 && v > -.5 && v < .18
+	}
+	return region{slices.DeleteFunc(slices.Clone(r.coarse), of), slices.DeleteFunc(slices.Clone(r.fine), of)}
+}
+
+// each calls do for places of a window, with the value there and that of the other at
+// the warped place, and its slopes for a unit of the window.
+func (w *warp) each(a, b []float32, side int, on []place, do func(base *[maxTerms]float64, want, got, gx, gy float64)) {
 	half := float64(side) / 2
-	for k := range places[side] {
-		p := &places[side][k]
-		var x, y float64
-		for i := range w.terms {
-			x += w.x[i] * p.base[i]
-			y += w.y[i] * p.base[i]
-		}
-		if w.hump != nil {
-			x += w.height * w.hump[k]
-		}
+	for k := range on {
+		p := &on[k]
+		x, y := w.to(&p.base)
 		x, y = x*half+half-.5, y*half+half-.5
 		x0, y0 := int(x), int(y)
 		if x < 1 || y < 1 || x0 >= side-2 || y0 >= side-2 {
@@ -154,11 +202,11 @@ func (w *warp) each(a, b []float32, side int, do func(base *[maxTerms]float64, w
 
 // improve is one step of Gauss and Newton; the difference in brightness and contrast
 // is taken out first.
-func (w *warp) improve(a, b []float32, side int) {
-	gain, shift := w.brightness(a, b, side)
+func (w *warp) improve(a, b []float32, side int, on []place) {
+	gain, shift := w.brightness(a, b, side, on)
 	n := 2 * w.terms
 	var normal [2 * maxTerms][2*maxTerms + 1]float64
-	w.each(a, b, side, func(base *[maxTerms]float64, want, got, gx, gy float64) {
+	w.each(a, b, side, on, func(base *[maxTerms]float64, want, got, gx, gy float64) {
 		diff := want - (gain*got + shift)
 		var row [2 * maxTerms]float64
 		for i := range w.terms {
@@ -211,9 +259,9 @@ func solve(m *[2 * maxTerms][2*maxTerms + 1]float64, n int) (x [2 * maxTerms]flo
 }
 
 // brightness is the line that brings the warped window's values nearest.
-func (w *warp) brightness(a, b []float32, side int) (gain, shift float64) {
+func (w *warp) brightness(a, b []float32, side int, on []place) (gain, shift float64) {
 	var n, x, y, xx, xy float64
-	w.each(a, b, side, func(_ *[maxTerms]float64, want, got, _, _ float64) {
+	w.each(a, b, side, on, func(_ *[maxTerms]float64, want, got, _, _ float64) {
 		n++
 		x, y, xx, xy = x+got, y+want, xx+got*got, xy+got*want
 	})
@@ -229,9 +277,9 @@ func (w *warp) brightness(a, b []float32, side int) (gain, shift float64) {
 }
 
 // correlation of a window and the other one warped, −1..1.
-func (w *warp) correlation(a, b []float32, side int) float64 {
+func (w *warp) correlation(a, b []float32, side int, on []place) float64 {
 	var n, x, y, xx, xy, yy float64
-	w.each(a, b, side, func(_ *[maxTerms]float64, want, got, _, _ float64) {
+	w.each(a, b, side, on, func(_ *[maxTerms]float64, want, got, _, _ float64) {
 		n++
 		x, y, xx, xy, yy = x+got, y+want, xx+got*got, xy+got*want, yy+want*want
 	})

@@ -14,7 +14,7 @@ import (
 
 // rendition names the look of attempts: raise it whenever they change, and no cache
 // will show old ones.
-const rendition = 3
+const rendition = 4
 
 // recording is an attempt as it is kept.
 type recording struct {

@@ -130,6 +130,10 @@ func (r *reel) frame(c *clip, i int) (*image.YCbCr, error) {
 	return img.(*image.YCbCr), nil
 }
 
+// answerAfter is how long after a step is asked for the head begins to move, in
+// seconds: the attacker has cut his clips to the movement.
+const answerAfter = .2
+
 // at is what the attacker shows at a moment of a script: the answer to the step that
 // is asked for, and standing still after it, to and fro.
 func (r *reel) at(challenge []liveness.Move, s *script, t float64) (*image.YCbCr, error) {
@@ -139,7 +143,11 @@ func (r *reel) at(challenge []liveness.Move, s *script, t float64) (*image.YCbCr
 			move, since = challenge[i], t-from
 		}
 	}
-	c, i := r.clips[move], int(since*reelRate)
+	c := r.clips[move]
+	if move != liveness.Center {
+		since += c.script.strokes[0].from - answerAfter
+	}
+	i := int(since * reelRate)
 	if i >= len(c.frames) {
 		i -= len(c.frames)
 		c = r.clips[liveness.Center]
