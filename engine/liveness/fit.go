@@ -24,7 +24,7 @@ type Example struct {
 var directions = [cues]float64{
 	Span: 1, Protrusion: 1, Nod: 1, Third: 1, Bend: 1, Plane: 1, Cylinder: 1, Parallax: 1,
 	Carried: -1, Drift: -1, Sides: -1, Ends: 0, Banding: -1, PeakFace: -1, Lattice: -1, Fringe: -1,
-	Detail: 0, Grain: 1, Shine: -1, Spread: 1, Contrast: 1, Pulse: -1, Continuity: 1, Resemblance: 1, Cut: -1, Tint: -1, Picture: 0,
+	Detail: 0, Grain: 1, Shine: -1, Spread: 1, Contrast: 1, Pulse: -1, Continuity: 1, Resemblance: 1, Cut: 0, Tint: -1, Picture: 0,
 }
 
 // telling are the cues that may weigh against a kind of attack: those of what it lacks,
@@ -33,7 +33,7 @@ var directions = [cues]float64{
 var telling = map[string][]Cue{
 	"paper":     {Span, Protrusion, Third, Bend, Plane, Cylinder, Parallax, Carried, Drift, Sides},
 	"display":   {Carried, Drift, Sides, Banding, PeakFace, Lattice, Fringe},
-	"recording": {Continuity, Resemblance, Tint, Cut, Drift, Carried},
+	"recording": {Continuity, Resemblance, Tint, Carried, Drift},
 }
 
 // Strengths of the penalty on weights, and on those of cues that depend most on
