@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"image"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -154,6 +155,17 @@ func TestPadPlan(t *testing.T) {
 	}
 	if n != len(whole) {
 		t.Errorf("%d of %d attempts in parts", n, len(whole))
+	}
+	o = padOptions{subjects: 5, attempts: 7, living: 9, seeds: "tuning", part: 1, parts: 1, mode: "active", species: []attack.Species{attack.Live, attack.Mask}}
+	count = map[attack.Species]int{}
+	for _, a := range o.plan() {
+		count[a.Species]++
+		if len(a.Challenge) == 0 {
+			t.Errorf("a passive attempt: %+v", a)
+		}
+	}
+	if !maps.Equal(count, map[attack.Species]int{attack.Live: 9, attack.Mask: 7}) {
+		t.Errorf("attempts %v", count)
 	}
 }
 
