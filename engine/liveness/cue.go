@@ -13,7 +13,6 @@ type Cue int
 const (
 	Span        Cue = iota // of the nose tip along the eye line over a turn, in eye distances
 	Protrusion             // … of the nose tip against the mouth: paper that is bent around an axis has none
-	Nod                    // … of the nose tip's height between mouth and eyes
 	Third                  // third singular value of the tracks
 	Bend                   // what an affine map leaves of the tracks
 	Plane                  // of the turned face, what a turned plane does not explain
@@ -22,17 +21,10 @@ const (
 	Carried                // what is beside the face moves with it
 	Drift                  // … moves against the room
 	Sides                  // straight lines left and right of the face
-	Ends                   // … above or below
 	Banding                // waves down the picture
 	PeakFace               // regular fine patterns on the face
 	Lattice                // … in all of the picture
 	Fringe                 // … in its colour
-	Detail                 // middling against coarse detail
-	Grain                  // finest detail
-	Shine                  // nearly white places
-	Spread                 // of the colours of the face
-	Contrast               // of its brightness
-	Pulse                  // change of the face's brightness from frame to frame
 	Continuity             // least likeness of neighbours, see Likeness
 	Resemblance            // … of any frame to the straight one
 	Cut                    // the room changes between two frames, in levels
@@ -41,8 +33,8 @@ const (
 	cues
 )
 
-var cueNames = [cues]string{"span", "protrusion", "nod", "third", "bend", "plane", "cylinder", "parallax", "carried", "drift", "sides", "ends",
-	"banding", "peak_face", "lattice", "fringe", "detail", "grain", "shine", "spread", "contrast", "pulse", "continuity", "likeness", "cut", "tint", "picture"}
+var cueNames = [cues]string{"span", "protrusion", "third", "bend", "plane", "cylinder", "parallax", "carried", "drift", "sides",
+	"banding", "peak_face", "lattice", "fringe", "continuity", "likeness", "cut", "tint", "picture"}
 
 // String is the cue's name in calibrations and reports.
 func (c Cue) String() string {
@@ -71,7 +63,6 @@ func measure(frames []Frame, same Likeness) (m Measures) {
 	m[Continuity], m[Resemblance] = same.least(frames)
 	m[Span] = span(series(frames, yaw))
 	m[Protrusion] = span(series(frames, protrusion))
-	m[Nod] = span(series(frames, pitch))
 	m[Third], m[Bend] = third(frames), bend(frames)
 	m[Plane], m[Cylinder], m[Parallax] = surface(frames)
 	m[Carried], m[Drift], m[Banding] = carried(all), drift(all), banding(all)
@@ -83,23 +74,16 @@ func measure(frames []Frame, same Likeness) (m Measures) {
 		}
 		return quantile(all, q)
 	}
-	var sides, ends []float64
+	var sides []float64
 	for _, i := range spread(len(frames), 12) {
-		s, e := frames[i].edges()
-		sides, ends = append(sides, s), append(ends, e)
+		sides = append(sides, frames[i].sides())
 	}
-	m[Sides], m[Ends] = quantile(sides, .6), quantile(ends, .6)
+	m[Sides] = quantile(sides, .6)
 	m[PeakFace] = over(.7, func(f *Frame) float64 { return f.fine.face })
 	m[Lattice] = over(.5, func(f *Frame) float64 { return f.fine.lattice })
 	m[Fringe] = over(.7, func(f *Frame) float64 { return f.fine.fringe })
-	m[Detail] = over(.5, func(f *Frame) float64 { return f.fine.detail })
-	m[Grain] = over(.5, func(f *Frame) float64 { return f.fine.noise })
-	m[Shine] = over(.5, func(f *Frame) float64 { return f.skin.bright })
-	m[Spread] = over(.5, func(f *Frame) float64 { return f.skin.spread })
-	m[Contrast] = over(.5, func(f *Frame) float64 { return f.skin.deviation })
-	m[Pulse] = pulse(frames)
 	if len(frames) < MinFrames { // single pictures show neither depth nor motion
-		for _, c := range []Cue{Span, Protrusion, Nod, Third, Bend, Plane, Cylinder, Parallax, Carried, Drift, Banding, Pulse, Continuity, Resemblance, Cut, Tint} {
+		for _, c := range []Cue{Span, Protrusion, Third, Bend, Plane, Cylinder, Parallax, Carried, Drift, Banding, Continuity, Resemblance, Cut, Tint} {
 			m[c] = math.NaN()
 		}
 	}
@@ -115,18 +99,6 @@ func spread(all, n int) []int {
 		out[i] = i * all / n
 	}
 	return out
-}
-
-// pulse is the median change of the straight face's brightness between frames.
-func pulse(frames []Frame) float64 {
-	var all []float64
-	for i := 1; i < len(frames); i++ {
-		f, g := &frames[i-1], &frames[i]
-		if math.Abs(yaw(&f.Face)-yaw(&g.Face)) < .08 {
-			all = append(all, math.Abs(f.skin.mean-g.skin.mean))
-		}
-	}
-	return median(all)
 }
 
 // turnedMost is how many frames to each side are laid over the straight one.

@@ -14,8 +14,6 @@ type fine struct {
 	face    float64 // height of the highest peak over its surroundings, in ln of power
 	lattice float64 // … in all of the picture but a quarter
 	fringe  float64 // … of the colour of the face; NaN: it has none
-	detail  float64 // share of power at high frequencies on the face, ln
-	noise   float64 // power at the highest frequencies, ln: the sensor's noise, or its lack
 }
 
 // spectrumSide is the side of the windows whose spectrum is taken, in pixels.
@@ -31,9 +29,7 @@ func (p *picture) fine(f engine.Face) (out fine) {
 	}
 	c, _, _, _ := frameOf(f)
 	at := func(x, y int) *spectrum { return spectrumOf(p.y[y*p.stride+x:], p.stride) }
-	face := at(min(max(int(c.X)-spectrumSide/2, 0), w), min(max(int(c.Y)-spectrumSide/2, 0), h))
-	out.face = face.peak()
-	out.detail, out.noise = face.shares()
+	out.face = at(min(max(int(c.X)-spectrumSide/2, 0), w), min(max(int(c.Y)-spectrumSide/2, 0), h)).peak()
 	if p.ycc != nil {
 		out.fringe = p.fringe(c)
 	}
@@ -231,32 +227,4 @@ func abs(x int) int {
 		return -x
 	}
 	return x
-}
-
-// shares are the mean ln of power at middling frequencies against low ones, and at
-// the highest.
-func (s *spectrum) shares() (detail, noise float64) {
-	var sum, n [3]float64
-	for y := range spectrumSide {
-		fy := y
-		if fy > spectrumSide/2 {
-			fy -= spectrumSide
-		}
-		for k := range spectrumSide / 2 {
-			band := -1
-			switch r := ringOf[k][abs(fy)]; {
-			case r >= 2 && r < 6:
-				band = 0
-			case r >= 8 && r < 20:
-				band = 1
-			case r >= 26 && r < 32:
-				band = 2
-			}
-			if band >= 0 {
-				sum[band] += float64(s[y][k])
-				n[band]++
-			}
-		}
-	}
-	return sum[1]/n[1] - sum[0]/n[0], sum[2] / n[2]
 }

@@ -22,9 +22,9 @@ type Example struct {
 // gives no cue a weight against its direction, however much that would help on the
 // examples.
 var directions = [cues]float64{
-	Span: 1, Protrusion: 1, Nod: 1, Third: 1, Bend: 1, Plane: 1, Cylinder: 1, Parallax: 1,
-	Carried: -1, Drift: -1, Sides: -1, Ends: 0, Banding: -1, PeakFace: -1, Lattice: -1, Fringe: -1,
-	Detail: 0, Grain: 1, Shine: -1, Spread: 1, Contrast: 1, Pulse: -1, Continuity: 1, Resemblance: 1, Cut: 0, Tint: -1, Picture: 0,
+	Span: 1, Protrusion: 1, Third: 1, Bend: 1, Plane: 1, Cylinder: 1, Parallax: 1,
+	Carried: -1, Drift: -1, Sides: -1, Banding: -1, PeakFace: -1, Lattice: -1, Fringe: -1,
+	Continuity: 1, Resemblance: 1, Cut: 0, Tint: -1, Picture: 0,
 }
 
 // telling are the cues that may weigh against a kind of attack: those of what it lacks,
@@ -36,14 +36,8 @@ var telling = map[string][]Cue{
 	"recording": {Continuity, Resemblance, Tint, Carried, Drift},
 }
 
-// Strengths of the penalty on weights, and on those of cues that depend most on
-// camera and light.
-const (
-	penalty        = .002
-	fragilePenalty = .01
-)
-
-var fragile = [cues]bool{Grain: true, Shine: true, Spread: true, Contrast: true, Pulse: true}
+// penalty is how strongly weights are held back.
+const penalty = .002
 
 // folds is the number of parts of the people of which each is judged by a fit to the
 // others, to find the threshold.
@@ -330,12 +324,8 @@ func (f *fitting) descend() {
 			if !f.used[c] {
 				continue
 			}
-			p := penalty
-			if fragile[c] {
-				p = fragilePenalty
-			}
-			f.low[c] = directed(f.low[c]+rate*(gl[c]-p*f.low[c]), directions[c])
-			f.high[c] = directed(f.high[c]+rate*(gh[c]-p*f.high[c]), directions[c])
+			f.low[c] = directed(f.low[c]+rate*(gl[c]-penalty*f.low[c]), directions[c])
+			f.high[c] = directed(f.high[c]+rate*(gh[c]-penalty*f.high[c]), directions[c])
 		}
 	}
 }

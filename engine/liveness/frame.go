@@ -24,7 +24,6 @@ type Frame struct {
 	red    *thumb    // … Cr
 	window []float32 // the face, upright
 	fine   fine      // what the finest detail of the picture says
-	skin   skin      // colour and shine
 }
 
 // Observe measures a frame. The picture is not kept.
@@ -37,7 +36,6 @@ func Observe(img image.Image, face engine.Face, t engine.Template, at time.Durat
 	f.blue, f.red = p.colours(f.coarse)
 	f.window = p.window(f.Face)
 	f.fine = p.fine(f.Face)
-	f.skin = p.skin(f.Face)
 	return f
 }
 
@@ -232,50 +230,4 @@ func (p *picture) window(f engine.Face) []float32 {
 		}
 	}
 	return out
-}
-
-// skin is colour and shine of the face.
-type skin struct {
-	mean, deviation float64 // luma, 0..1
-	cb, cr          float64 // −0.5..0.5
-	spread          float64 // of the chroma
-	bright, dark    float64 // shares of the samples that are nearly white, nearly black
-	colour          bool    // whether there is any
-}
-
-// skin samples the middle of the face.
-func (p *picture) skin(f engine.Face) skin {
-	const n = 24
-	c, half, sin, cos := frameOf(f)
-	var s skin
-	var squares, cb2, cr2 float64
-	s.colour = p.ycc != nil
-	for v := range n {
-		for u := range n {
-			x, y := ((float64(u)+.5)/n*2-1)*half*.8, ((float64(v)+.5)/n*2-1)*half*.8
-			px, py := c.X+cos*x-sin*y, c.Y+sin*x+cos*y
-			l := p.luma(px, py) / 255
-			s.mean += l
-			squares += l * l
-			if l > .92 {
-				s.bright++
-			}
-			if l < .06 {
-				s.dark++
-			}
-			if !s.colour {
-				continue
-			}
-			b := p.ycc.Rect
-			i := p.ycc.COffset(b.Min.X+min(max(int(px), 0), p.w-1), b.Min.Y+min(max(int(py), 0), p.h-1))
-			cb, cr := float64(p.ycc.Cb[i])/255-.5, float64(p.ycc.Cr[i])/255-.5
-			s.cb, s.cr = s.cb+cb, s.cr+cr
-			cb2, cr2 = cb2+cb*cb, cr2+cr*cr
-		}
-	}
-	const all = n * n
-	s.mean, s.cb, s.cr, s.bright, s.dark = s.mean/all, s.cb/all, s.cr/all, s.bright/all, s.dark/all
-	s.deviation = math.Sqrt(max(0, squares/all-s.mean*s.mean))
-	s.spread = math.Sqrt(max(0, cb2/all-s.cb*s.cb+cr2/all-s.cr*s.cr))
-	return s
 }

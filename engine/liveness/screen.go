@@ -5,59 +5,44 @@ import (
 	"slices"
 )
 
-// edges is how well straight lines frame the face: at the sides, and above and
-// below. 1 is a line on each side, unbroken along the face's height; bezels and the
-// margins of paper are such, and so is a door that happens to stand behind.
-func (f *Frame) edges() (sides, ends float64) {
+// sides is how well straight lines frame the face left and right: 1 is a line on each
+// side, unbroken along the face's height; bezels and the margins of paper are such, and
+// so is a door that happens to stand behind.
+func (f *Frame) sides() float64 {
 	t := f.thumb
 	c, half, _, _ := frameOf(f.Face)
-	cx, cy, h := c.X/t.scale, c.Y/t.scale, half/t.scale
-	at := func(along, across float64, upright bool) (float64, bool) {
-		x, y := across, along
-		if !upright {
-			x, y = along, across
-		}
-		if x < 2 || y < 2 || x > float64(t.w-2) || y > float64(t.h-2) {
-			return 0, false
-		}
-		if upright {
-			return t.at(x+1, y) - t.at(x-1, y), true
-		}
-		return t.at(x, y+1) - t.at(x, y-1), true
-	}
-	line := func(from, to, middle, low, high float64, upright bool) float64 {
+	x, y, h := c.X/t.scale, c.Y/t.scale, half/t.scale
+	line := func(from, to float64) float64 {
 		best := 0.0
-		for pos := from; pos <= to; pos += .7 {
+		for at := from; at <= to; at += .7 {
 			for lean := -4; lean <= 4; lean++ {
-				best = max(best, unbroken(at, pos, float64(lean)*.045, middle, low, high, upright))
+				best = max(best, t.unbroken(at, float64(lean)*.045, y, 1.6*h))
 			}
 		}
 		return best
 	}
-	left := line(cx-3*h, cx-1.15*h, cy, cy-1.6*h, cy+1.6*h, true)
-	right := line(cx+1.15*h, cx+3*h, cy, cy-1.6*h, cy+1.6*h, true)
-	top := line(cy-3.2*h, cy-1.5*h, cx, cx-1.2*h, cx+1.2*h, false)
-	bottom := line(cy+1.5*h, cy+3.2*h, cx, cx-1.2*h, cx+1.2*h, false)
-	return math.Sqrt(left * right), max(top, bottom)
+	return math.Sqrt(line(x-3*h, x-1.15*h) * line(x+1.15*h, x+3*h))
 }
 
-// unbroken is the share of a line along which the picture steps the same way.
-func unbroken(at func(along, across float64, upright bool) (float64, bool), pos, lean, middle, low, high float64, upright bool) float64 {
+// unbroken is the share of an upright line, so far up and down from the middle, along
+// which the picture steps the same way.
+func (t *thumb) unbroken(at, lean, middle, reach float64) float64 {
 	const step = 9 // levels over two pixels of the thumb
 	up, down, n := 0.0, 0.0, 0.0
-	for along := low; along <= high; along += 1.5 {
-		g, ok := at(along, pos+lean*(along-middle), upright)
-		if !ok {
+	for y := middle - reach; y <= middle+reach; y += 1.5 {
+		x := at + lean*(y-middle)
+		if x < 2 || y < 2 || x > float64(t.w-2) || y > float64(t.h-2) {
 			continue
 		}
 		n++
-		if g > step {
+		switch g := t.at(x+1, y) - t.at(x-1, y); {
+		case g > step:
 			up++
-		} else if g < -step {
+		case g < -step:
 			down++
 		}
 	}
-	if n < (high-low)/1.5*.6 {
+	if n < 2*reach/1.5*.6 {
 		return 0
 	}
 	return max(up, down) / n
