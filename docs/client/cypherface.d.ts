@@ -456,6 +456,7 @@ export interface CredentialShown {
   externalId?: string;
   doorId?: string;
   imageData?: string;
+  sessionId?: string;
 }
 
 export interface CredentialVerdict {
@@ -465,6 +466,7 @@ export interface CredentialVerdict {
   granted?: boolean;
   reasons?: string[];
   faceMatch?: boolean;
+  livenessSuccess?: boolean;
   similarity?: number;
   message: string;
   requestId: string;

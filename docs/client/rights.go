@@ -224,6 +224,7 @@ type CredentialShown struct {
 	ExternalID string `json:"externalId,omitempty"`
 	DoorID     string `json:"doorId,omitempty"`
 	ImageData  string `json:"imageData,omitempty"` // base64
+	SessionID  string `json:"sessionId,omitempty"` // of liveness, in the place of ImageData
 }
 
 // CredentialVerdict says whose it is and, with a door, whether he may pass.
@@ -234,6 +235,7 @@ type CredentialVerdict struct {
 	Granted    *bool    `json:"granted"`
 	Reasons    []string `json:"reasons"`
 	FaceMatch  *bool    `json:"faceMatch"`
+	Live       *bool    `json:"livenessSuccess"`
 	Similarity float64  `json:"similarity"`
 	Message    string   `json:"message"`
 	RequestID  string   `json:"requestId"`
