@@ -26,6 +26,7 @@ pass for him.
 
   cypherface door add Front --camera 'v4l2:?id=usb-0000:00:14.0-1'
   cypherface door set 5f0c0ffee0c0ffee0c0ffee0 --liveness passive
+  cypherface door set 5f0c0ffee0c0ffee0c0ffee0 --second-factor
   cypherface door grant 5f0c0ffee0c0ffee0c0ffee0 5f0c0ffee0c0ffee0c0ffee1
 `,
 		run: runDoor,
@@ -52,6 +53,7 @@ func runDoor(ctx context.Context, t *terminal, args []string) error {
 	fs.String("liveness", "", "off, passive or `active`")
 	fs.Int("frames", 0, "agreeing `frames` that make a decision")
 	fs.Float64("fpir", 0, "`share` of strangers who may be taken for somebody")
+	fs.Bool("second-factor", false, "a PIN, card or code first, and the face with it; =false: the face alone")
 	fs.Float64("cool-down", 0, "out of sight for so many `seconds`, somebody counts as new")
 	words, err := parse(t, fs, args)
 	if err != nil {
@@ -116,7 +118,7 @@ func listDoors(ctx context.Context, out io.Writer, c *client, asJSON bool) error
 // putDoor makes a door or changes one by the flags that were given.
 func putDoor(ctx context.Context, out io.Writer, c *client, fs *flag.FlagSet, words []string, asJSON bool) error {
 	policy, body := map[string]any{}, map[string]any{}
-	inPolicy := map[string]string{"liveness": "liveness", "frames": "frames", "fpir": "fpir", "cool-down": "coolDownSeconds"}
+	inPolicy := map[string]string{"liveness": "liveness", "frames": "frames", "fpir": "fpir", "cool-down": "coolDownSeconds", "second-factor": "secondFactor"}
 	inBody := map[string]string{"name": "name", "camera": "camera", "site": "siteId"}
 	fs.Visit(func(f *flag.Flag) {
 		if field, ok := inPolicy[f.Name]; ok {

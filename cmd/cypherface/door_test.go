@@ -30,6 +30,11 @@ func TestDoorCommand(t *testing.T) {
 	if out := box(2, "door", "set", d.DoorID, "--liveness", "maybe"); !strings.Contains(out, "policy.liveness must be off, passive or active") {
 		t.Errorf("a word that is none: %s", out)
 	}
+	for word, want := range map[string]bool{"--second-factor": true, "--second-factor=false": false} {
+		if err := json.Unmarshal([]byte(box(0, "door", "set", d.DoorID, word, "--json")), &d); err != nil || d.Policy["secondFactor"] != want || d.Policy["liveness"] != "passive" {
+			t.Errorf("%s: %+v, %v", word, d, err)
+		}
+	}
 	if out := box(0, "door", "list"); !strings.Contains(out, "Front") || !strings.Contains(out, "liveness passive") {
 		t.Errorf("list: %s", out)
 	}
