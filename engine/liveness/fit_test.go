@@ -91,10 +91,3 @@ func TestFitWantsBothSides(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkSpectrum(b *testing.B) {
-	pix := make([]byte, 640*480)
-	for b.Loop() {
-		spectrumOf(pix, 640).peak()
-	}
-}

@@ -82,3 +82,10 @@ func TestLattice(t *testing.T) {
 		t.Errorf("a smooth wall: %.2f, a noisy one %.2f", got, plain)
 	}
 }
+
+func BenchmarkSpectrum(b *testing.B) {
+	pix := make([]byte, 640*480)
+	for b.Loop() {
+		spectrumOf(pix, 640).peak()
+	}
+}
