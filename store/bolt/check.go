@@ -96,7 +96,7 @@ func (s *Store) beginAt() (*bbolt.Tx, *file, meta, error) {
 		if err != nil {
 			return nil, nil, meta{}, err
 		}
-		both, err := readMetas(in.f)
+		both, err := settledMetas(in.f)
 		for _, m := range both {
 			if err == nil && m.whole && m.tx == uint64(tx.ID()) {
 				return tx, in, m.meta, nil

@@ -103,6 +103,21 @@ func readMetas(r io.ReaderAt) (both metas, err error) {
 	return both, nil
 }
 
+// settledMetas reads both while commits go on: until they are the same twice, since
+// of two pages that are read one after the other the first may be older by any
+// number of commits.
+func settledMetas(r io.ReaderAt) (metas, error) {
+	before, err := readMetas(r)
+	for err == nil {
+		var both metas
+		if both, err = readMetas(r); both == before {
+			break
+		}
+		before = both
+	}
+	return before, err
+}
+
 // newest returns the meta page that holds, false where there is none.
 func (m *metas) newest() (meta, bool) {
 	switch {

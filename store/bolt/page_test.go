@@ -53,6 +53,42 @@ func smallFile(t testing.TB) []byte {
 	return b
 }
 
+// overtaken is a file to which commits are made between its two meta pages being
+// read, the first few times.
+type overtaken struct {
+	file    []byte
+	commits int
+}
+
+func (o *overtaken) ReadAt(b []byte, at int64) (int, error) {
+	n, err := bytes.NewReader(o.file).ReadAt(b, at)
+	for range min(o.commits, 3) {
+		both, _ := readMetas(bytes.NewReader(o.file))
+		m, _ := both.newest()
+		meta := o.file[(m.tx+1)%2*uint64(m.pageSize)+pageHead:][:metaLen]
+		binary.LittleEndian.PutUint64(meta[48:], m.tx+1)
+		sum := fnv.New64a()
+		sum.Write(meta[:56])
+		binary.LittleEndian.PutUint64(meta[56:], sum.Sum64())
+		o.commits--
+	}
+	return n, err
+}
+
+// TestMetasOvertaken reads the meta pages while commits are made: the pages of two
+// moments are not taken for damage.
+func TestMetasOvertaken(t *testing.T) {
+	small := smallFile(t)
+	both, err := readMetas(&overtaken{bytes.Clone(small), 3})
+	if err != nil || both.lost() == "" {
+		t.Errorf("the test proves nothing: %+v, %v", both, err)
+	}
+	both, err = settledMetas(&overtaken{small, 10})
+	if lost := both.lost(); err != nil || lost != "" {
+		t.Errorf("%s, %v", lost, err)
+	}
+}
+
 // faultsOf checks a file that lies in memory.
 func faultsOf(b []byte) (faults []store.Fault) {
 	r := bytes.NewReader(b)
