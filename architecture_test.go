@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -135,6 +136,17 @@ func TestTheDaemonLinksNoAttacks(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What reads schedules brings the time zones along: a small system has no files of them,
+// and a schedule in a zone that nobody knows lets nobody pass.
+func TestTimeZonesAreBuiltIn(t *testing.T) {
+	for _, s := range sources(t) {
+		if !s.test && s.pkg == "internal/verify" && slices.Contains(s.imports, "time/tzdata") {
+			return
+		}
+	}
+	t.Error("internal/verify does not import time/tzdata")
 }
 
 // The C compiler is let into as few packages as the job allows.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	_ "time/tzdata" // schedules hold on a box without files of time zones
 
 	"github.com/cypherface/edge/camera"
 	"github.com/cypherface/edge/engine"
