@@ -93,7 +93,7 @@ func (c *contract) operationsOf(t *testing.T) map[string][2]string {
 var elsewhere = []string{"uploadImage", "uploadImageForm", "events", "cameraStream", "health", "metrics", "openapi", "docs", "landing", "migration", "bulkEnrol", "listBulk", "showBulk", "endBulk", "bulkReport", "exchangeKey", "exportPeople", "importPeople", "verifyPage", "resetPage", "invitationPage",
 	"createSite", "listSites", "showSite", "changeSite", "createClaim", "listClaims", "deleteClaim", "listDevices", "showDevice", "revokeDevice",
 	"joinChallenge", "join", "joinRotate", "joinLeave", "sync", "syncStatus", "syncNow", "adoptHeld",
-	"createDoor", "listDoors", "showDoor", "changeDoor", "deleteDoor", "grantDoor", "ungrantDoor"}
+	"createDoor", "listDoors", "showDoor", "changeDoor", "deleteDoor", "grantDoor", "ungrantDoor", "listGrants", "listUserGrants"}
 
 func TestEveryOperationIsThere(t *testing.T) {
 	want := readContract(t).operationsOf(t)

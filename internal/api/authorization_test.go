@@ -13,12 +13,12 @@ import (
 )
 
 // objects are ids of what a merchant has.
-type objects struct{ user, session, key, image, account, invitation, text, erasure, credential, review, decision, bulk, door string }
+type objects struct{ user, session, key, image, account, invitation, text, erasure, credential, review, decision, bulk, door, site string }
 
 // strangers are ids that nobody has.
 var strangers = objects{
 	"5f0c0ffee0c0ffee0c0ffee0", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "x", "5f0c0ffee0c0ffee0c0ffee0", "5f0c0ffee0c0ffee0c0ffee0",
-	"5f0c0ffee0c0ffee0c0ffee1", "1-999999", "5f0c0ffee0c0ffee0c0ffee2", "5f0c0ffee0c0ffee0c0ffee3", "1-999998", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "5f0c0ffee0c0ffee0c0ffee4",
+	"5f0c0ffee0c0ffee0c0ffee1", "1-999999", "5f0c0ffee0c0ffee0c0ffee2", "5f0c0ffee0c0ffee0c0ffee3", "1-999998", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "5f0c0ffee0c0ffee0c0ffee4", "5f0c0ffee0c0ffee0c0ffee5",
 }
 
 // belongings makes one of each object for the box's merchant.
@@ -40,12 +40,13 @@ func (b *box) belongings() objects {
 	o.credential = given.body["credential"].(map[string]any)["credentialId"].(string)
 	o.bulk = b.bulk(zipOf("bea.jpg", jpegOf(red).data))
 	o.door = b.newDoor(`{"name":"Front"}`)
+	o.site = b.want(b.callAs(b.login(), "GET", "/doors/"+o.door, nil), 200).text("siteId")
 	return o
 }
 
 // request is a call of an operation about objects, well formed in all else.
 func (o *objects) request(op [2]string) (path string, sent any) {
-	path = strings.NewReplacer("{userId}", o.user, "{sessionId}", o.session, "{keyId}", o.key, "{textId}", o.text, "{erasureId}", o.erasure, "{credentialId}", o.credential, "{reviewId}", o.review, "{verificationId}", o.decision, "{accountId}", o.account, "{invitationId}", o.invitation, "{bulkId}", o.bulk, "{doorId}", o.door).Replace(op[1])
+	path = strings.NewReplacer("{userId}", o.user, "{sessionId}", o.session, "{keyId}", o.key, "{textId}", o.text, "{erasureId}", o.erasure, "{credentialId}", o.credential, "{reviewId}", o.review, "{verificationId}", o.decision, "{accountId}", o.account, "{invitationId}", o.invitation, "{bulkId}", o.bulk, "{doorId}", o.door, "{siteId}", o.site).Replace(op[1])
 	bodies := map[string]any{
 		"/register": `{"firstname":"A","lastname":"B","email":"a@example.org"}`, "/merchant-api-key": `{"rotate":"` + o.key + `"}`,
 		"/users/{userId}":         `{"phone":"1"}`,
@@ -65,7 +66,7 @@ func (o *objects) request(op [2]string) (path string, sent any) {
 		"/users/{userId}/consents/withdraw": `{"keepUser":true}`, "/merchant/policy": `{"refuseDuplicates":false}`,
 		"/users/{userId}/credentials": `{"type":"qr"}`, "/credential/verify": `{"type":"card","value":"0420-1815","doorId":"5f0c0ffee0c0ffee0c0ffee0"}`,
 		"/reviews/{reviewId}/settle": `{"outcome":"dismissed"}`, "/users/{userId}/merge": `{"from":"5f0c0ffee0c0ffee0c0ffee0"}`, "/verifications/{verificationId}/wrong": `{}`,
-		"/doors": `{"name":"Front"}`, "/doors/{doorId}": `{"policy":{"liveness":"off"}}`,
+		"/doors": `{"name":"Front"}`, "/doors/{doorId}": `{"policy":{"liveness":"off"}}`, "/doors/{doorId}/grants/{userId}": `{"from":"2026-05-01T08:00:00Z"}`, "/sites/{siteId}": `{"name":"Here"}`,
 		"/merchant/retention": `{"crops":0}`, "/merchant/retention/preview": `{"crops":1}`,
 	}
 	for alias, of := range map[string]string{"/user/register": "/register", "/face-match": "/face/match", "/face-detection": "/face/detect", "/face-liveness/start": "/start-liveness-session"} {
@@ -191,7 +192,7 @@ func TestEveryOperationOnAnotherMerchantsObjects(t *testing.T) {
 		path, body := theirs.request(op)
 		want := 404
 		switch {
-		case op == [2]string{"GET", "/merchant-api-key"} || op[0] == "GET" && (op[1] == "/accounts" || op[1] == "/accounts/invitations"):
+		case op == [2]string{"GET", "/merchant-api-key"} || op[0] == "GET" && (op[1] == "/accounts" || op[1] == "/accounts/invitations" || op[1] == "/sites"):
 			want = 200
 		case takes[op] == auth.Self:
 			want = 403 // a key has no account
@@ -202,8 +203,8 @@ func TestEveryOperationOnAnotherMerchantsObjects(t *testing.T) {
 			t.Errorf("%s %s answers %d: %s", op[0], op[1], a.status, a.raw)
 		}
 	}
-	for _, q := range []string{"/verifications?userId=" + theirs.user, "/users", "/accounts", "/accounts/invitations"} {
-		if a := b.want(b.callAs("Bearer "+apiKey, "GET", q, nil), 200); strings.Contains(a.raw, theirs.user) || strings.Contains(a.raw, theirs.account) || strings.Contains(a.raw, theirs.invitation) {
+	for _, q := range []string{"/verifications?userId=" + theirs.user, "/users", "/accounts", "/accounts/invitations", "/sites"} {
+		if a := b.want(b.callAs("Bearer "+apiKey, "GET", q, nil), 200); strings.Contains(a.raw, theirs.user) || strings.Contains(a.raw, theirs.site) || strings.Contains(a.raw, theirs.account) || strings.Contains(a.raw, theirs.invitation) {
 			t.Errorf("%s shows it: %s", q, a.raw)
 		}
 	}

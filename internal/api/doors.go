@@ -20,6 +20,8 @@ func doorOperations() []operation {
 		{"GET", "/doors/{doorId}", auth.EventsRead, (*API).showDoor},
 		{"PUT", "/doors/{doorId}", auth.Policy, (*API).changeDoor},
 		{"DELETE", "/doors/{doorId}", auth.Policy, (*API).deleteDoor},
+		{"GET", "/doors/{doorId}/grants", auth.UsersRead, (*API).listDoorGrants},
+		{"GET", "/users/{userId}/grants", auth.UsersRead, (*API).listUserGrants},
 		{"PUT", "/doors/{doorId}/grants/{userId}", auth.Policy, (*API).grantDoor},
 		{"DELETE", "/doors/{doorId}/grants/{userId}", auth.Policy, (*API).ungrantDoor},
 	}
@@ -277,7 +279,11 @@ func doorChanges(before, after doorPolicy) (words changes) {
 // deleteDoor is DELETE /doors/{doorId}/: nobody is let through it any more.
 func (a *API) deleteDoor(c *call) error {
 	_, err := a.withDoor(c, a.update(c), func(tx *store.Tx, d *store.Door) error {
-		if err := dropGrants(tx, store.GrantsByDoor, store.Plain(d.ID)); err != nil {
+		held, err := listGrants(tx, store.GrantsByDoor, store.Plain(d.ID))
+		if err == nil {
+			err = deleteGrants(tx, held)
+		}
+		if err != nil {
 			return err
 		}
 		return store.Delete[store.Door](tx, d.ID)
@@ -286,51 +292,4 @@ func (a *API) deleteDoor(c *call) error {
 		return err
 	}
 	return c.done("The door is gone.")
-}
-
-// dropGrants deletes the grants of a query.
-func dropGrants(tx *store.Tx, ix store.Index[store.Grant], terms ...store.Term) error {
-	var ids []store.GrantID
-	for g, err := range store.All(tx, ix, terms...) {
-		if err != nil {
-			return err
-		}
-		ids = append(ids, g.ID)
-	}
-	for _, id := range ids {
-		if err := store.Delete[store.Grant](tx, id); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// grantDoor is PUT /doors/{doorId}/grants/{userId}/: the person may pass, at any time.
-// What there was of grants for him at this door is gone.
-func (a *API) grantDoor(c *call) error { return a.regrant(c, true) }
-
-// ungrantDoor is DELETE /doors/{doorId}/grants/{userId}/.
-func (a *API) ungrantDoor(c *call) error { return a.regrant(c, false) }
-
-func (a *API) regrant(c *call, granted bool) error {
-	user, err := store.ParseID[store.PersonID](c.r.PathValue("userId"))
-	if err != nil {
-		return badID("userId")
-	}
-	_, err = a.withDoor(c, a.update(c), func(tx *store.Tx, d *store.Door) error {
-		if _, err := store.GetOf[store.Person](tx, c.Merchant, user); err != nil {
-			return err
-		}
-		if err := dropGrants(tx, store.GrantsByPerson, store.Plain(user), store.Plain(d.ID)); err != nil || !granted {
-			return err
-		}
-		return store.Put(tx, &store.Grant{ID: store.NewID[store.GrantID](a.now()), Merchant: c.Merchant, Person: user, Door: d.ID})
-	})
-	if err != nil {
-		return err
-	}
-	if granted {
-		return c.done("The person may pass.")
-	}
-	return c.done("The person may not pass.")
 }

@@ -158,11 +158,11 @@ func (s *spoiler) spoilBytes(b []byte) []byte {
 // path fills in the parameters of a path, and a query of those that there are.
 func (s *spoiler) path(op [2]string) string {
 	p := op[1]
-	for _, name := range []string{"userId", "sessionId", "keyId", "ticket", "textId", "erasureId", "credentialId", "reviewId", "verificationId", "accountId", "invitationId"} {
+	for _, name := range []string{"userId", "sessionId", "keyId", "ticket", "textId", "erasureId", "credentialId", "reviewId", "verificationId", "accountId", "invitationId", "doorId"} {
 		value := map[string]string{
 			"userId": s.ids.user, "sessionId": s.ids.session, "keyId": s.ids.key, "ticket": "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff",
 			"textId": s.ids.text, "erasureId": s.ids.erasure, "credentialId": s.ids.credential, "reviewId": s.ids.review, "verificationId": s.ids.decision,
-			"accountId": s.ids.account, "invitationId": s.ids.invitation,
+			"accountId": s.ids.account, "invitationId": s.ids.invitation, "doorId": s.ids.door,
 		}[name]
 		if s.rng.IntN(2) == 0 {
 			value = escape(fmt.Sprint(pick(s, nasty)))
@@ -253,7 +253,7 @@ func TestNegative(t *testing.T) {
 		if n%500 == 0 { // what was deleted, revoked or made on the way
 			b.revokeOthers()
 			credentials[0], credentials[1] = b.login(), b.login()
-			s.ids.user = b.registerAs(fmt.Sprint("u", n))
+			s.ids.user, s.ids.door = b.registerAs(fmt.Sprint("u", n)), b.newDoor(`{"name":"Front"}`)
 			s.ids.key = b.want(b.callAs(credentials[0], "POST", "/merchant-api-key/", nil), 201).text("keyId")
 		}
 	}

@@ -72,7 +72,7 @@ func TestTheCookbook(t *testing.T) {
 	}
 	for _, want := range []string{
 		`"match":true`, `"faceCount":1`, `"livenessSuccess":true`, `"Status":"SUCCEEDED"`, `"message":"Consent withdrawn."`, `"message":"API key revoked."`,
-		`"status":"expiring"`, `"verifications":[{`, "Face mismatch. Similarity is ",
+		`"status":"expiring"`, `"verifications":[{`, `"end":"17:30"`, `"timeZone":"Europe/Berlin"`, "Face mismatch. Similarity is ",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %s in\n%s", want, out)
@@ -105,7 +105,7 @@ func TestTheCookbookKeepsToTheContract(t *testing.T) {
 	}
 	for _, m := range named {
 		path := "/" + strings.Trim(strings.TrimPrefix(m[1], "/api/"), "/")
-		for _, v := range [][2]string{{"$ADA", "{userId}"}, {"$SESSION", "{sessionId}"}, {"$NEXT", "{keyId}"}, {"$ERASURE", "{erasureId}"}, {"$JOB", "{bulkId}"}} {
+		for _, v := range [][2]string{{"$ADA", "{userId}"}, {"$SESSION", "{sessionId}"}, {"$NEXT", "{keyId}"}, {"$ERASURE", "{erasureId}"}, {"$JOB", "{bulkId}"}, {"$DOOR", "{doorId}"}, {"$SITE", "{siteId}"}} {
 			path = strings.ReplaceAll(path, v[0], v[1])
 		}
 		if path != "/api" && doc.Paths[path] == nil {
