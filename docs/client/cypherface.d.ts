@@ -240,6 +240,8 @@ export type Scan = Match & {
   };
 };
 
+export type Move = "center" | "left" | "right" | "up" | "down" | "closer";
+
 export interface NewSession {
   sessionId: string;
   success: true;
@@ -247,7 +249,7 @@ export interface NewSession {
   mode: "passive" | "active";
   expiresIn: 180;
   expiresAt: string;
-  challenge: ("center" | "left" | "right")[];
+  challenge: Move[];
   minFrames: 3;
   maxFrames: 20;
 }
@@ -303,7 +305,7 @@ export interface Session {
   userId: string;
   status: "CREATED" | "IN_PROGRESS" | "SUCCEEDED" | "FAILED" | "EXPIRED" | "MATCHED";
   mode: "passive" | "active";
-  challenge: ("center" | "left" | "right")[];
+  challenge: Move[];
   frames: number;
   confidence: number;
   similarity: number;
@@ -470,6 +472,86 @@ export interface CredentialVerdict {
   similarity?: number;
   message: string;
   requestId: string;
+}
+
+export type DoorLiveness = "off" | "passive" | "active";
+
+export interface DoorPolicyRequest {
+  liveness?: DoorLiveness;
+  fpir?: number;
+  frames?: number;
+  coolDownSeconds?: number;
+  secondFactor?: boolean;
+  allowWhenFull?: boolean;
+}
+
+export interface DoorPolicy {
+  liveness: DoorLiveness;
+  fpir: number;
+  frames: number;
+  coolDownSeconds: number;
+  secondFactor: boolean;
+  allowWhenFull: boolean;
+}
+
+export interface DoorRequest {
+  siteId?: string;
+  name?: string;
+  camera?: string;
+  policy?: DoorPolicyRequest;
+}
+
+export interface Door {
+  doorId: string;
+  siteId: string;
+  name: string;
+  camera?: string;
+  policy: DoorPolicy;
+  state?: string;
+  ask?: string;
+  move?: Move;
+}
+
+export interface DoorList {
+  success: true;
+  doors: Door[];
+}
+
+export type Weekday = "sunday" | "monday" | "tuesday" | "wednesday" | "thursday" | "friday" | "saturday";
+
+export interface ScheduleWindow {
+  days: Weekday[];
+  start: string;
+  end: string;
+}
+
+export interface GrantRequest {
+  schedule?: ScheduleWindow[];
+  from?: string;
+  until?: string;
+}
+
+export interface Grant {
+  grantId: string;
+  doorId: string;
+  userId: string;
+  schedule?: ScheduleWindow[];
+  from?: string;
+  until?: string;
+  timeZone: string;
+  createdAt: string;
+}
+
+export interface OneGrant {
+  success: true;
+  message: string;
+  grant: Grant;
+}
+
+export interface GrantPage {
+  success: true;
+  grants: Grant[];
+  nextCursor?: string;
 }
 
 export interface RetentionRequest {
@@ -825,6 +907,15 @@ export declare class CypherFace {
   capture(request: CaptureRequest): Promise<Frame | UploadedImage>;
   cameraSnapshot(doorId?: string): Promise<Blob>;
   identify(image?: Blob): Promise<Identification>;
+  createDoor(request: DoorRequest): Promise<{ success: true } & Door>;
+  listDoors(): Promise<DoorList>;
+  showDoor(doorId: string): Promise<{ success: true } & Door>;
+  changeDoor(doorId: string, request: DoorRequest): Promise<{ success: true } & Door>;
+  deleteDoor(doorId: string): Promise<Done>;
+  grantDoor(doorId: string, userId: string, request?: GrantRequest): Promise<OneGrant>;
+  ungrantDoor(doorId: string, userId: string): Promise<Done>;
+  listGrants(doorId: string, query?: { cursor?: string; limit?: number }): Promise<GrantPage>;
+  listUserGrants(userId: string): Promise<GrantPage>;
   ready(): Promise<{ status: "ready"; warnings?: string[] }>;
   version(): Promise<{ success: true; version: string; environment: "sandbox" | "production"; pack: string }>;
 }

@@ -92,6 +92,15 @@ export const OPERATIONS = Object.freeze({
   capture: ["POST", "/capture"],
   cameraSnapshot: ["GET", "/camera/snapshot"],
   identify: ["POST", "/identify"],
+  createDoor: ["POST", "/doors"],
+  listDoors: ["GET", "/doors"],
+  showDoor: ["GET", "/doors/{doorId}"],
+  changeDoor: ["PUT", "/doors/{doorId}"],
+  deleteDoor: ["DELETE", "/doors/{doorId}"],
+  grantDoor: ["PUT", "/doors/{doorId}/grants/{userId}"],
+  ungrantDoor: ["DELETE", "/doors/{doorId}/grants/{userId}"],
+  listGrants: ["GET", "/doors/{doorId}/grants"],
+  listUserGrants: ["GET", "/users/{userId}/grants"],
   ready: ["GET", "/readyz"],
   version: ["GET", "/version"],
 });
@@ -260,6 +269,17 @@ export class CypherFace {
 
   /** Without an image it asks about whom the box's camera sees. */
   identify(image) { return this.call("identify", image ? { form: withFile("image", image) } : { json: { source: "camera" } }); }
+
+  createDoor(request) { return this.call("createDoor", { json: request }); }
+  listDoors() { return this.call("listDoors"); }
+  showDoor(doorId) { return this.call("showDoor", { path: { doorId } }); }
+  changeDoor(doorId, request) { return this.call("changeDoor", { path: { doorId }, json: request }); }
+  deleteDoor(doorId) { return this.call("deleteDoor", { path: { doorId } }); }
+  /** At any time, or as { schedule, from, until } say; what there was for the user is gone. */
+  grantDoor(doorId, userId, request = {}) { return this.call("grantDoor", { path: { doorId, userId }, json: request }); }
+  ungrantDoor(doorId, userId) { return this.call("ungrantDoor", { path: { doorId, userId } }); }
+  listGrants(doorId, query = {}) { return this.call("listGrants", { path: { doorId }, query }); }
+  listUserGrants(userId) { return this.call("listUserGrants", { path: { userId } }); }
 
   ready() { return this.call("ready"); }
   version() { return this.call("version"); }

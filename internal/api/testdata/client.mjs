@@ -123,6 +123,22 @@ assert.equal((await owner.changeRetention({ inactive: 730, crops: null })).class
 assert.ok((await owner.showRetention()).fixed.length > 3);
 assert.equal((await owner.previewRetention({ inactive: 1 })).notSeen, 0);
 
+// Doors, and who may pass them when.
+const door = await owner.createDoor({ name: "Front", camera: "demo:", policy: { liveness: "passive" } });
+assert.equal((await owner.changeDoor(door.doorId, { policy: { frames: 5 } })).policy.liveness, "passive");
+assert.equal((await box.showDoor(door.doorId)).policy.frames, 5);
+assert.equal((await box.listDoors()).doors[0].name, "Front");
+assert.equal((await owner.grantDoor(door.doorId, ella)).grant.schedule, undefined);
+const schedule = [{ days: ["monday", "friday"], start: "08:00", end: "17:30" }];
+const { grant } = await owner.grantDoor(door.doorId, ella, { schedule, until: "2099-01-01T00:00:00Z" });
+assert.deepEqual(grant.schedule, schedule);
+assert.deepEqual((await box.listGrants(door.doorId, { limit: 10 })).grants, [grant]);
+assert.deepEqual((await box.listUserGrants(ella)).grants, [grant]);
+await assert.rejects(owner.grantDoor(door.doorId, ella, { schedule: [] }), (e) => e.status === 400 && e.details[0].field === "schedule");
+await owner.ungrantDoor(door.doorId, ella);
+assert.equal((await box.listGrants(door.doorId)).grants.length, 0);
+await owner.deleteDoor(door.doorId);
+
 // Reviews: a decision that was wrong, and two who are one.
 await owner.changePolicy({ requireConsent: false });
 const [one, two] = [(await box.register({ firstname: "Mary", lastname: "J", email: "m1@example.org" })).userId, (await box.register({ firstname: "Mary", lastname: "J", email: "m2@example.org" })).userId];
