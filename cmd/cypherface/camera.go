@@ -130,7 +130,7 @@ func (f *cameraFlags) list(ctx context.Context, t *terminal, _ []string, asJSON 
 	for _, c := range list.Box {
 		name := "the box"
 		if c.Door != "" {
-			name = "door " + string(c.Door)
+			name = strings.TrimSpace("door " + string(c.Door) + " " + c.Name)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\n", name, c.Camera, healthLine(c.Health))
 		for _, n := range append(c.Notes, c.Trouble) {

@@ -30,6 +30,7 @@ type Camera struct {
 // CameraState is how a camera is, in words and numbers.
 type CameraState struct {
 	Door    store.DoorID  `json:"doorId,omitempty"` // "" for that of the settings
+	Name    string        `json:"name,omitempty"`   // of the door
 	Camera  string        `json:"camera"`           // live, fault, … and the device
 	Trouble string        `json:"trouble,omitempty"`
 	Alarm   bool          `json:"alarm,omitempty"` // somebody should look at it at once

@@ -119,9 +119,9 @@ func TestThePageShowsWhatADoorAsks(t *testing.T) {
 	if a := b.callAs("", "GET", "/", nil); strings.Contains(a.raw, "refresh") {
 		t.Error("without a door the page is fetched again and again")
 	}
-	b.status.Cameras = []api.CameraState{{Camera: "live"}, {Door: "d", Camera: "live, demo", Liveness: store.LivenessActive, Ask: "turn your head to the left"}}
+	b.status.Cameras = []api.CameraState{{Camera: "live"}, {Door: "d", Name: "Front <b>", Camera: "live, demo", Liveness: store.LivenessActive, Ask: "turn your head to the left"}}
 	a := b.callAs("", "GET", "/", nil)
-	if !strings.Contains(a.raw, "turn your head to the left") || !strings.Contains(a.raw, "liveness active") || !strings.Contains(a.raw, `http-equiv="refresh"`) {
+	if !strings.Contains(a.raw, "turn your head to the left") || !strings.Contains(a.raw, "liveness active") || !strings.Contains(a.raw, "Door · Front &lt;b&gt;") || !strings.Contains(a.raw, `http-equiv="refresh"`) {
 		t.Errorf("page %s", a.raw)
 	}
 }

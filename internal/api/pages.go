@@ -80,7 +80,8 @@ func (a *API) version(c *call) error {
 }
 
 // landing is GET /: which box this is, how it is, and the first steps. It needs
-// no credential and so shows nothing that would take one.
+// no credential and so shows nothing that would take one, but for the names of doors:
+// who stands before one has to find it.
 func (a *API) landing(c *call) error {
 	return writeLanding(c.w, a.Config.Status(), string(a.info.Environment), a.Version, a.base(c.r))
 }

@@ -23,8 +23,8 @@ type doors struct {
 
 // lookout is a door's camera under way.
 type lookout struct {
-	door   store.Door
-	eyes   *eyes // nil: its URL cannot work, which fault says
+	door   store.Door // as it was read last
+	eyes   *eyes      // nil: its URL cannot work, which fault says
 	fault  string
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -92,7 +92,10 @@ func (e *environment) matchDoors(ctx context.Context) error {
 	e.stopDoors(func(l *lookout) bool { return want[l.door.ID].Camera != l.door.Camera || l.over() })
 	for id, d := range want {
 		e.doors.mu.Lock()
-		_, there := e.doors.all[id]
+		l, there := e.doors.all[id]
+		if there {
+			l.door = d // it may have another name
+		}
 		e.doors.mu.Unlock()
 		if !there {
 			e.startDoor(ctx, d)
@@ -206,9 +209,14 @@ func (e *environment) cameraStates() (all []api.CameraState) {
 	}
 	e.doors.mu.Lock()
 	defer e.doors.mu.Unlock()
+	for i := range all {
+		if l := e.doors.all[all[i].Door]; l != nil {
+			all[i].Name = l.door.Name
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(e.doors.all)) {
 		if l := e.doors.all[id]; l.fault != "" {
-			all = append(all, api.CameraState{Door: id, Camera: "unusable", Trouble: l.fault, Alarm: true})
+			all = append(all, api.CameraState{Door: id, Name: l.door.Name, Camera: "unusable", Trouble: l.fault, Alarm: true})
 		}
 	}
 	return all

@@ -154,6 +154,38 @@ func (b *doorBox) until(door store.DoorID, words string) api.CameraState {
 	return api.CameraState{}
 }
 
+// named waits for a door's camera to be under a name.
+func (b *doorBox) named(door store.DoorID, name string) {
+	b.t.Helper()
+	is := func(s api.CameraState) bool { return s.Door == door && s.Name == name }
+	for deadline := time.Now().Add(time.Minute); !slices.ContainsFunc(b.cameraStates(), is); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("door %s is never called %q: %+v", door, name, b.cameraStates())
+		}
+	}
+}
+
+// rename gives doors a name.
+func (b *doorBox) rename(name string, ids ...store.DoorID) {
+	b.t.Helper()
+	err := b.store.Update(b.t.Context(), systemCause, func(tx *store.Tx) error {
+		for _, id := range ids {
+			d, err := store.Get[store.Door](tx, id)
+			if err != nil {
+				return err
+			}
+			d.Name = name
+			if err := store.Put(tx, &d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // recorded are the events of a door's camera.
 func (b *doorBox) recorded(door store.DoorID, want string) {
 	b.t.Helper()
@@ -197,6 +229,9 @@ func TestDoorsFollowTheStore(t *testing.T) {
 	b.recorded(good, "done live")
 	b.recorded(broken, "failed fault")
 	b.recorded(none, "")
+	b.rename("Side", good, wrong)
+	b.named(good, "Side")
+	b.named(wrong, "Side")
 
 	b.picture("missing.jpg") // it is plugged in
 	b.until(broken, "live")
