@@ -79,7 +79,7 @@ type Code struct {
 	Digits   []byte     `json:"digits,omitempty"` // keyed hash of the short form, if it has one
 	Tries    int        `json:"tries,omitempty"`  // wrong ones so far
 	Spent    bool       `json:"spent,omitempty"`  // was good, and is no more
-	Email    string     `json:"email,omitempty"`  // of somebody who has no account yet
+	Email    string     `json:"email,omitempty"`  // of somebody who has no account with it, not yet or no more
 	Role     Role       `json:"role,omitempty"`   // that he will have
 	Data     []byte     `json:"data,omitempty"`   // what the second half has to know of the first
 	Expires  time.Time  `json:"expires"`

@@ -120,6 +120,17 @@ func (c *Client) ResendEmail(ctx context.Context, email string) error {
 	return c.done(ctx, "resendEmail", call{json: map[string]string{"email": email}})
 }
 
+// ChangeEmail has a code sent to another address for one's own account, for
+// ConfirmEmail; nothing changes before.
+func (c *Client) ChangeEmail(ctx context.Context, email, password string) error {
+	return c.done(ctx, "changeEmail", call{json: map[string]string{"email": email, "password": password}})
+}
+
+// ConfirmEmail takes the six digits of that mail.
+func (c *Client) ConfirmEmail(ctx context.Context, code string) (Account, error) {
+	return c.me(ctx, "confirmEmail", call{json: map[string]string{"code": code}})
+}
+
 // ForgotPassword has a token sent with which a new password can be set.
 func (c *Client) ForgotPassword(ctx context.Context, email string) error {
 	return c.done(ctx, "forgotPassword", call{json: map[string]string{"email": email}})

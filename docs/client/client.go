@@ -91,6 +91,8 @@ var operations = map[string]struct{ method, path string }{
 	"changeMe":             {"PUT", "/merchant/me"},
 	"verifyEmail":          {"POST", "/email/verify"},
 	"resendEmail":          {"POST", "/email/resend"},
+	"changeEmail":          {"POST", "/email/change"},
+	"confirmEmail":         {"POST", "/email/change/confirm"},
 	"forgotPassword":       {"POST", "/password/forgot"},
 	"resetPassword":        {"POST", "/password/reset"},
 	"changePassword":       {"POST", "/password/change"},

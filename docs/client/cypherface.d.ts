@@ -91,6 +91,11 @@ export interface MeAnswer {
   mfaSetupRequired?: true;
 }
 
+export interface EmailVerification {
+  sent: boolean;
+  expiresIn: number;
+}
+
 export interface Registration {
   businessName: string;
   firstname: string;
@@ -835,12 +840,14 @@ export declare class CypherFace {
   newRecoveryCodes(password: string): Promise<Done & { recoveryCodes: string[] }>;
   removeFactor(password: string, factor: string): Promise<Done>;
   logout(): Promise<Done>;
-  registerMerchant(fields: Registration): Promise<Done & { merchant: { merchantId: string; businessName: string; email: string }; emailVerification: { sent: boolean; expiresIn: number } }>;
+  registerMerchant(fields: Registration): Promise<Done & { merchant: { merchantId: string; businessName: string; email: string }; emailVerification: EmailVerification }>;
   inviteMerchant(): Promise<Done & { inviteCode: string; expiresAt: string }>;
   showMe(): Promise<MeAnswer>;
   changeMe(fields: { firstname?: string; lastname?: string; phone?: string; businessName?: string }): Promise<MeAnswer>;
   verifyEmail(email: string, code: string): Promise<Done>;
   resendEmail(email: string): Promise<Done>;
+  changeEmail(email: string, password: string): Promise<Done & { emailVerification: EmailVerification }>;
+  confirmEmail(code: string): Promise<MeAnswer>;
   forgotPassword(email: string): Promise<Done>;
   resetPassword(token: string, password: string): Promise<Done>;
   changePassword(currentPassword: string, newPassword: string): Promise<Done>;

@@ -30,6 +30,8 @@ export const OPERATIONS = Object.freeze({
   changeMe: ["PUT", "/merchant/me"],
   verifyEmail: ["POST", "/email/verify"],
   resendEmail: ["POST", "/email/resend"],
+  changeEmail: ["POST", "/email/change"],
+  confirmEmail: ["POST", "/email/change/confirm"],
   forgotPassword: ["POST", "/password/forgot"],
   resetPassword: ["POST", "/password/reset"],
   changePassword: ["POST", "/password/change"],
@@ -181,6 +183,9 @@ export class CypherFace {
   changeMe(fields) { return this.call("changeMe", { json: fields }); }
   verifyEmail(email, code) { return this.call("verifyEmail", { json: { email, code } }); }
   resendEmail(email) { return this.call("resendEmail", { json: { email } }); }
+  /** A code goes to the new address, for confirmEmail; nothing changes before. */
+  changeEmail(email, password) { return this.call("changeEmail", { json: { email, password } }); }
+  confirmEmail(code) { return this.call("confirmEmail", { json: { code } }); }
   forgotPassword(email) { return this.call("forgotPassword", { json: { email } }); }
   resetPassword(token, password) { return this.call("resetPassword", { json: { token, password } }); }
   changePassword(currentPassword, newPassword) { return this.call("changePassword", { json: { currentPassword, newPassword } }); }

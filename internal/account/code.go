@@ -19,6 +19,8 @@ const (
 	useRegister = "register" // a merchant of one's own
 	useLogin    = "login"    // the second step of a login
 	usePasskey  = "passkey"  // what the browser signs to make one
+	useEmail    = "email"    // another address for an account
+	useMoved    = "moved"    // nothing: it keeps an old address until a letter has gone there
 	usePending  = "pending"  // an account that nobody has verified; it goes with it
 
 	verifyLife   = 15 * time.Minute

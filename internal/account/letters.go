@@ -15,13 +15,16 @@ const (
 	letterVerify   = "verify"
 	letterReset    = "reset"
 	letterInvite   = "invite"
-	letterKnown    = "known"    // somebody wanted to register with the address
+	letterEmail    = "email"    // to another address for an account
+	letterMoving   = "moving"   // somebody asked for that
+	letterMoved    = "moved"    // to the old one: it was changed
+	letterKnown    = "known"    // somebody wanted to register with the address, or have it for an account
 	letterPassword = "password" // it was changed
 	letterFactor   = "factor"   // the second factor was changed
 )
 
 func carriesCode(use string) bool {
-	return use == letterVerify || use == letterReset || use == letterInvite
+	return use == letterVerify || use == letterReset || use == letterInvite || use == letterEmail
 }
 
 // errNobody says that a letter has nobody to go to any more, or nothing to say.
@@ -30,8 +33,11 @@ var errNobody = errors.New("nobody to write to")
 // compose writes a letter, and makes the code that it carries: an older one is
 // worth nothing from then on.
 func (s *Accounts) compose(tx *store.Tx, l *store.Letter) (m mail.Message, err error) {
-	if l.Use == letterInvite {
+	switch l.Use {
+	case letterInvite:
 		return s.composeInvite(tx, l)
+	case letterEmail, letterMoved:
+		return s.composeToAddress(tx, l)
 	}
 	account, err := store.Get[store.Account](tx, l.Account)
 	if errors.Is(err, store.ErrNotFound) || err == nil && l.Use == letterVerify && account.Verified {
@@ -49,7 +55,10 @@ func (s *Accounts) compose(tx *store.Tx, l *store.Letter) (m mail.Message, err e
 		m.Text, err = s.resetText(tx, &account)
 	case letterKnown:
 		m.Subject = "You have an account already"
-		m.Text = "Somebody wanted to register with this e-mail address, which has an account.\nIf that was you, sign in, or ask for a new password. If not, there is nothing\nto do.\n"
+		m.Text = "Somebody wanted to register with this e-mail address, or move an account to it,\nand it has an account. If that was you, sign in, or ask for a new password. If not, there is nothing\nto do.\n"
+	case letterMoving:
+		m.Subject = "Your e-mail address is about to change"
+		m.Text = "Somebody who knows the password of your account asked for another e-mail address\nfor it. A code was sent there; until it is confirmed, nothing changes.\nIf that was not you, change your password at once: then the code is worth nothing.\n"
 	case letterPassword:
 		m.Subject = "Your password was changed"
 		m.Text = "The password of your account was changed, and other logins were ended.\nIf that was not you, ask for a new password at once, and tell your administrator.\n"

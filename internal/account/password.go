@@ -102,7 +102,7 @@ func (s *Accounts) setPassword(tx *store.Tx, c Caller, id store.AccountID, hash 
 	account.Password = hash
 	account.Verified = account.Verified || verified
 	return errors.Join(store.Put(tx, &account), s.Authority.EndLogins(tx, id, but),
-		dropCodes(tx, id, store.Plain(useReset)), dropCodes(tx, id, store.Plain(useLogin)),
+		dropCodes(tx, id, store.Plain(useReset)), dropCodes(tx, id, store.Plain(useLogin)), dropCodes(tx, id, store.Plain(useEmail)),
 		s.queue(tx, &account, letterPassword), c.note(tx, account.Merchant, action, store.OutcomeDone))
 }
 

@@ -68,22 +68,28 @@ func (a *API) registerMerchant(c *call) error {
 	if err != nil {
 		return c.accountProblem(err)
 	}
-	type verification struct {
-		Sent      bool `json:"sent"`
-		ExpiresIn int  `json:"expiresIn"`
-	}
 	return c.reply(http.StatusCreated, struct {
-		Success      bool         `json:"success"`
-		Message      string       `json:"message"`
-		Merchant     any          `json:"merchant"`
-		Verification verification `json:"emailVerification"`
+		Success      bool              `json:"success"`
+		Message      string            `json:"message"`
+		Merchant     any               `json:"merchant"`
+		Verification emailVerification `json:"emailVerification"`
 	}{true, "Merchant registered. Verify the e-mail address next.",
 		struct {
 			MerchantID   store.MerchantID `json:"merchantId"`
 			BusinessName string           `json:"businessName"`
 			Email        string           `json:"email"`
 		}{m.ID, in.BusinessName, in.Email},
-		verification{a.Accounts.Relay != nil, int(a.Accounts.VerifyLife().Seconds())}})
+		a.verification()})
+}
+
+// emailVerification says how a code gets to somebody, and how long it lasts then.
+type emailVerification struct {
+	Sent      bool `json:"sent"` // by mail; else the operator of the box has it
+	ExpiresIn int  `json:"expiresIn"`
+}
+
+func (a *API) verification() emailVerification {
+	return emailVerification{a.Accounts.Relay != nil, int(a.Accounts.VerifyLife().Seconds())}
 }
 
 // inviteMerchant is POST /merchant/invite/: a code for one registration.

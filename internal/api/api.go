@@ -257,6 +257,8 @@ func operations() []operation {
 		{"POST", "/email/verify", "", (*API).verifyEmail},
 		{"GET", "/email/verify", "", (*API).verifyPage},
 		{"POST", "/email/resend", "", (*API).resendEmail},
+		{"POST", "/email/change", auth.Self, (*API).changeEmail},
+		{"POST", "/email/change/confirm", auth.Self, (*API).confirmEmail},
 		{"POST", "/password/forgot", "", (*API).forgotPassword},
 		{"POST", "/password/reset", "", (*API).resetPassword},
 		{"GET", "/password/reset", "", (*API).resetPage},

@@ -59,7 +59,7 @@ func (o *objects) request(op [2]string) (path string, sent any) {
 		"/accounts/{accountId}": `{"status":"suspended"}`, "/accounts/invitations": `{"email":"b@example.org","role":"auditor"}`,
 		"/factors/totp": `{"password":"x"}`, "/factors/totp/confirm": `{"code":"1"}`, "/factors/passkeys/options": `{"password":"x"}`,
 		"/factors/passkeys": `{"ticket":"x","credential":{}}`, "/factors/recovery-codes": `{"password":"x"}`, "/factors/remove": `{"password":"x","factor":"totp"}`,
-		"/merchant/me": `{"phone":"1"}`, "/password/change": `{"currentPassword":"x","newPassword":"y"}`,
+		"/merchant/me": `{"phone":"1"}`, "/password/change": `{"currentPassword":"x","newPassword":"y"}`, "/email/change": `{"email":"c@example.org","password":"x"}`, "/email/change/confirm": `{"code":"1"}`,
 		"/capture":         `{"purpose":"match","userId":"` + o.user + `"}`,
 		"/exchange/export": `{"recipient":"x"}`, "/exchange/import": upload{[]byte("x"), "application/octet-stream"}, "/bulk/enrol": upload{zipOf("a.jpg", jpegOf(red).data), "application/zip"},
 		"/consent-texts": `{"version":"1","language":"en","text":"I agree."}`, "/users/{userId}/consents": `{"textId":"` + o.text + `"}`,

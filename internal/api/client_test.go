@@ -186,6 +186,12 @@ func (b *box) goClientAccounts(t *testing.T, owner *client.Client) {
 	must(err)
 	c.Credential = again.Token
 	must(c.ChangePassword(ctx, password, another))
+	must(c.ChangeEmail(ctx, "hopper@example.org", another))
+	moved, err := c.ConfirmEmail(ctx, b.newAddressCode("hopper@example.org"))
+	must(err)
+	if moved.Email != "hopper@example.org" {
+		t.Errorf("moved to %+v", moved)
+	}
 	f, err := c.Factors(ctx)
 	must(err)
 	if !f.TOTP || f.RecoveryCodesLeft != 9 {

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/cypherface/edge/internal/account"
@@ -253,6 +254,50 @@ func (a *API) changePassword(c *call) error {
 		return c.accountProblem(err)
 	}
 	return c.done("Password changed. Other logins were ended.")
+}
+
+// changeEmail is POST /email/change/: a code goes to the new address.
+func (a *API) changeEmail(c *call) error {
+	var in struct {
+		Email    string `json:"email"`
+		Password string `json:"password"`
+	}
+	if err := web.Decode(c.r, &in, 0); err != nil {
+		return err
+	}
+	bad := web.Fail(http.StatusBadRequest, "a field is missing or not well formed")
+	emailField(bad, &in.Email)
+	if in.Password == "" {
+		bad.Field("password", "is required")
+	}
+	if bad.Details != nil {
+		return bad
+	}
+	if err := a.Accounts.ChangeEmail(c.ctx(), c.caller(), c.Principal, in.Email, in.Password); err != nil {
+		return c.accountProblem(err)
+	}
+	return c.reply(http.StatusOK, struct {
+		Success      bool              `json:"success"`
+		Message      string            `json:"message"`
+		Verification emailVerification `json:"emailVerification"`
+	}{true, "A code goes to the new address. Until it is confirmed, nothing changes.", a.verification()})
+}
+
+// confirmEmail is POST /email/change/confirm/, by the code of that mail.
+func (a *API) confirmEmail(c *call) error {
+	var in struct {
+		Code string `json:"code"`
+	}
+	if err := web.Decode(c.r, &in, 0); err != nil {
+		return err
+	}
+	if err := required(map[string]string{"code": in.Code}); err != nil {
+		return err
+	}
+	if err := a.Accounts.ConfirmEmail(c.ctx(), c.caller(), c.Principal, strings.TrimSpace(in.Code)); err != nil {
+		return c.accountProblem(err)
+	}
+	return a.replyMe(c, "E-mail address changed. Sign in with the new one from now on.")
 }
 
 // refreshBody is the token in the authorization header, or in the body.

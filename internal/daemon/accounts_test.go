@@ -188,6 +188,22 @@ func TestAccountsFromInvitationToLockOut(t *testing.T) {
 	}
 	d.operates("POST", "/control/accounts/unlock", nil, 200)
 	login(elsewhere, third, 200)
+	// Another address, by a code that goes there, across a restart.
+	mover := str(d.asks(here, "", "POST", "/login/", fields{"email": "bea@example.org", "password": first}, 200), "token")
+	d.asks(here, mover, "POST", "/email/change/", fields{"email": "bea@example.net", "password": first}, 200)
+	got := map[string]string{}
+	for range 2 { // in the order that the relay gets them
+		m := relay.Next(t)
+		got[m.To+": "+m.Header.Get("Subject")] = m.Text
+	}
+	if _, told := got["bea@example.org: Your e-mail address is about to change"]; !told {
+		t.Fatalf("the old address is not told: %v", got)
+	}
+	again()
+	d.asks(here, mover, "POST", "/email/change/confirm/", fields{"code": regexp.MustCompile(`\b[0-9]{6}\b`).FindString(got["bea@example.net: Confirm your new e-mail address"])}, 200)
+	mail("bea@example.org", "Your e-mail address was changed")
+	d.asks(here, "", "POST", "/login/", fields{"email": "bea@example.org", "password": first}, 401)
+	d.asks(here, "", "POST", "/login/", fields{"email": "bea@example.net", "password": first}, 200)
 	d.operates("POST", "/control/mail/test", fields{"to": "ada@example.org"}, 200)
 	mail("ada@example.org", "A test of CypherFace Edge")
 	relay.Refuse(mailtest.Refusal)

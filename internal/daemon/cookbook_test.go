@@ -72,7 +72,7 @@ func TestTheCookbook(t *testing.T) {
 	}
 	for _, want := range []string{
 		`"match":true`, `"faceCount":1`, `"livenessSuccess":true`, `"Status":"SUCCEEDED"`, `"message":"Consent withdrawn."`, `"message":"API key revoked."`,
-		`"status":"expiring"`, `"verifications":[{`, `"end":"17:30"`, `"timeZone":"Europe/Berlin"`, "Face mismatch. Similarity is ",
+		`"status":"expiring"`, `"verifications":[{`, `"end":"17:30"`, `"email":"grace@example.net"`, `"timeZone":"Europe/Berlin"`, "Face mismatch. Similarity is ",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %s in\n%s", want, out)

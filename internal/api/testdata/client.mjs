@@ -77,6 +77,8 @@ await assert.rejects(grace.passkeyOptions(password), { status: 422 }); // the bo
 await assert.rejects(grace.addPasskey("x", "stick", {}), { status: 422 });
 await assert.rejects(grace.newRecoveryCodes(password + " 2"), { status: 409 });
 await assert.rejects(grace.removeFactor(password + " 2", "x"), { status: 409 });
+assert.equal((await grace.changeEmail("hopper@example.org", password + " 2")).emailVerification.expiresIn, 900);
+await assert.rejects(grace.confirmEmail("x"), { status: 422 });
 const { accountId } = signedIn.user;
 assert.equal((await owner.listAccounts()).accounts.length, 2);
 assert.equal((await owner.showAccount(accountId)).account.phone, "70");
