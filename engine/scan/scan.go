@@ -6,7 +6,10 @@
 // of faces.
 package scan
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Rows are vectors of one length, one behind the other in memory. They are not
 // safe for concurrent changes.
@@ -80,6 +83,33 @@ func (r *Rows) Top(probe []float32, k int) []Best {
 		for i, s := range scores[:n] {
 			if len(best) < k || s > best[len(best)-1].Score {
 				best = insert(best, k, Best{from + i, s})
+			}
+		}
+	}
+	return best
+}
+
+// tile is how many rows stay in the cache while many others are multiplied with
+// them, so that a product costs arithmetic and no reading of memory.
+const tile = 64
+
+// Before returns for each of the rows from up to to the row before it with the largest
+// product, the first of several; row 0 has none, which is Row −1. All rows against
+// all others is Before(0, Len()), or in parts for who has more to do meanwhile.
+func (r *Rows) Before(from, to int) []Best {
+	best := make([]Best, to-from)
+	for i := range best {
+		best[i] = Best{-1, float32(math.Inf(-1))}
+	}
+	var scores [tile]float32
+	for at := 0; at < to; at += tile {
+		for i := max(from, at+1); i < to; i++ {
+			n := min(tile, i-at)
+			dot(scores[:n], r.data[at*r.stride:][:n*r.stride], r.row(i))
+			for j, s := range scores[:n] {
+				if s > best[i-from].Score {
+					best[i-from] = Best{at + j, s}
+				}
 			}
 		}
 	}

@@ -84,6 +84,54 @@ func TestGrowthCopiesAndForgets(t *testing.T) {
 	}
 }
 
+// In whatever parts, each row finds the best one before it.
+func TestBefore(t *testing.T) {
+	const dim, n = 20, 3*tile + 5
+	rng := rand.New(rand.NewPCG(3, 4))
+	r, rows := NewRows(dim), make([][]float32, n)
+	for i := range rows {
+		rows[i] = make([]float32, dim)
+		for j := range rows[i] {
+			rows[i][j] = float32(rng.IntN(5) - 2) // exact, and often the same
+		}
+		r.Append(rows[i])
+	}
+	for _, part := range []int{1, 7, tile, n} {
+		for from := 0; from < n; from += part {
+			to := min(from+part, n)
+			for k, got := range r.Before(from, to) {
+				i, want := from+k, Best{-1, float32(math.Inf(-1))}
+				for j := range i {
+					var s float32
+					for d := range dim {
+						s += rows[i][d] * rows[j][d]
+					}
+					if s > want.Score {
+						want = Best{j, s}
+					}
+				}
+				if got != want {
+					t.Fatalf("row %d in parts of %d: %v, want %v", i, part, got, want)
+				}
+			}
+		}
+	}
+}
+
+// All rows against all others.
+func BenchmarkBefore(b *testing.B) {
+	const dim, n = 512, 10_000
+	r, row := NewRows(dim), make([]float32, dim)
+	for i := range n {
+		row[i%dim] = float32(i)
+		r.Append(row)
+	}
+	for b.Loop() {
+		r.Before(0, n)
+	}
+	b.ReportMetric(float64(n)*(n-1)/2*float64(b.N)/b.Elapsed().Seconds(), "products/s")
+}
+
 func BenchmarkTop(b *testing.B) {
 	const dim, n = 256, 20_000
 	r, row := NewRows(dim), make([]float32, dim)
