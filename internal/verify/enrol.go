@@ -46,7 +46,7 @@ func (s *Service) Enrol(ctx context.Context, r EnrolRequest) (Enrolment, error) 
 	return e.result, nil
 }
 
-// errMoved: a change of the pack began or ended while an enrolment was prepared.
+// errMoved: a change of the pack began or ended while something was prepared.
 var errMoved = errors.New("the embedding space has changed meanwhile")
 
 func (s *Service) enrolOnce(ctx context.Context, r EnrolRequest) (*enrolment, error) {
@@ -58,7 +58,11 @@ func (s *Service) enrolOnce(ctx context.Context, r EnrolRequest) (*enrolment, er
 	s, leave := enter()
 	defer leave()
 	e, err := s.prepare(ctx, r)
-	if err == nil && !r.Check {
+	switch {
+	case err != nil:
+	case r.Check && r.Batch != nil:
+		r.Batch.add(r, s.id(), e.template)
+	case !r.Check:
 		err = s.store.Update(ctx, r.Cause, func(tx *store.Tx) error { return e.commit(tx, s) })
 	}
 	return e, err
@@ -218,6 +222,24 @@ func (s *Service) findDuplicate(e *enrolment, m store.Merchant) error {
 // suspect notes that somebody may be another among so many people, or refuses him,
 // where a score says so.
 func (s *Service) suspect(e *enrolment, m store.Merchant, of store.PersonID, score float64, people int) error {
+	if score < s.duplicateThreshold(people) {
+		return nil
+	}
+	if m.Policy.RefuseDuplicates {
+		return oneFaceEach(of)
+	}
+	e.result.PossibleDuplicateOf = of
+	e.result.DuplicateSimilarity = s.cal.Similarity(score)
+	return nil
+}
+
+func oneFaceEach(of store.PersonID) *Error {
+	return &Error{Op: "enrol", Err: ErrDuplicate, Of: of, Hint: "the merchant allows one person a face"}
+}
+
+// duplicateThreshold is the score from which on somebody may be another among so many
+// people.
+func (s *Service) duplicateThreshold(people int) float64 {
 	threshold, ok := s.cal.IdentifyThreshold(duplicateFPIR, people)
 	if !ok { // a large gallery: the strictest that there is
 		threshold, _ = s.cal.Threshold(s.cal.MinFMR())
@@ -225,15 +247,7 @@ func (s *Service) suspect(e *enrolment, m store.Merchant, of store.PersonID, sco
 	if same, ok := s.cal.Threshold(defaultFMR); ok {
 		threshold = max(threshold, same)
 	}
-	if score < threshold {
-		return nil
-	}
-	if m.Policy.RefuseDuplicates {
-		return &Error{Op: "enrol", Err: ErrDuplicate, Of: of, Hint: "the merchant allows one person a face"}
-	}
-	e.result.PossibleDuplicateOf = of
-	e.result.DuplicateSimilarity = s.cal.Similarity(score)
-	return nil
+	return threshold
 }
 
 // arriving are the enrolments of the last moments: of two people with one face who

@@ -100,6 +100,9 @@ type EnrolRequest struct {
 	Before func(*store.Tx) error
 	// Check says that nothing is to be stored: the answer is what would be.
 	Check bool
+	// Batch, when set, takes a Check in under this number, for Service.Twins.
+	Batch  *Batch
+	Number int
 	// Also, when set, runs in the transaction of the enrolment; its error undoes all.
 	Also func(*store.Tx, Enrolment) error
 }
