@@ -68,6 +68,7 @@ type BulkItem struct {
 	Hint        string      `json:"hint,omitempty"`   // what to do about it
 	Person      PersonID    `json:"person,omitempty"`
 	DuplicateOf PersonID    `json:"duplicateOf,omitempty"`
+	Twin        int         `json:"twin,omitempty"`     // of a check: the Number of who may be the same person
 	Pictures    []Refusal   `json:"pictures,omitempty"` // those that were not used
 	Content     []byte      `json:"content,omitempty"`  // SHA-256 of the pictures
 }

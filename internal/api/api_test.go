@@ -318,6 +318,9 @@ type colours struct {
 	enrolled map[store.PersonID]color.Color
 	sees     color.Color // of the camera; nil: nothing
 	fail     error       // of every call
+	twins    []verify.Twin
+	// duplicates has an enrolment tell of who has the same colour.
+	duplicates bool
 }
 
 // seen is the colour of an image, coarse enough to survive JPEG.
@@ -380,6 +383,11 @@ func (f *colours) Enrol(ctx context.Context, r verify.EnrolRequest) (verify.Enro
 	if r.Check {
 		return e, nil
 	}
+	for id, c := range f.enrolled {
+		if f.duplicates && c == r.Images[0].At(5, 5) {
+			e.PossibleDuplicateOf = id
+		}
+	}
 	err := f.store.Update(ctx, r.Cause, func(tx *store.Tx) error {
 		if r.New != nil {
 			p := *r.New
@@ -417,6 +425,10 @@ func (f *colours) Enrol(ctx context.Context, r verify.EnrolRequest) (verify.Enro
 		f.enrolled[r.Person] = r.Images[0].At(5, 5)
 	}
 	return e, err
+}
+
+func (f *colours) Twins(context.Context, store.MerchantID, *verify.Batch) ([]verify.Twin, error) {
+	return f.twins, nil
 }
 
 func (f *colours) Verify(ctx context.Context, r verify.VerifyRequest) (verify.Result, error) {

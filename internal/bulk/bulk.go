@@ -20,6 +20,9 @@
 // to the other box and signed by this one, and a Request with Import takes them in, in
 // the same way.
 //
+// A check enrols nobody, and so keeps the templates in memory until its end, to compare
+// the people of the upload with each other; a restart has it begin anew.
+//
 // What it does not do: enrolling changes nobody's fields, and it does not guess who
 // somebody is from his face; a face that is enrolled already is suspected, noted and
 // left to an operator, as everywhere.
@@ -46,6 +49,7 @@ import (
 // enroller is what is wanted of verify.Service.
 type enroller interface {
 	Enrol(context.Context, verify.EnrolRequest) (verify.Enrolment, error)
+	Twins(context.Context, store.MerchantID, *verify.Batch) ([]verify.Twin, error)
 }
 
 // Config is what a Queue is made of.
@@ -346,6 +350,15 @@ const forgetPart = 256
 // forget removes a bulk enrolment with its report, in parts, so that nobody waits
 // long.
 func (q *Queue) forget(ctx context.Context, cause store.Cause, id store.BulkID) error {
+	err := q.forgetItems(ctx, cause, id, func(tx *store.Tx) error { return store.Delete[store.Bulk](tx, id) })
+	if err != nil {
+		return fmt.Errorf("forget bulk enrolment: %w", err)
+	}
+	return nil
+}
+
+// forgetItems removes the report alone; last belongs to the last part of it.
+func (q *Queue) forgetItems(ctx context.Context, cause store.Cause, id store.BulkID, last func(*store.Tx) error) error {
 	for more := true; more; {
 		err := q.Store.Update(ctx, cause, func(tx *store.Tx) error {
 			page, err := store.List(tx, store.BulkItemsByBulk, store.Query[store.BulkItem]{Prefix: []store.Term{store.Plain(id)}, Limit: forgetPart})
@@ -360,10 +373,10 @@ func (q *Queue) forget(ctx context.Context, cause store.Cause, id store.BulkID) 
 			if more = page.Next != ""; more {
 				return nil
 			}
-			return store.Delete[store.Bulk](tx, id)
+			return last(tx)
 		})
 		if err != nil {
-			return fmt.Errorf("forget bulk enrolment: %w", err)
+			return err
 		}
 	}
 	return nil

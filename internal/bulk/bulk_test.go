@@ -16,6 +16,7 @@ import (
 
 	"github.com/cypherface/edge/internal/bulk"
 	"github.com/cypherface/edge/internal/rights"
+	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/store"
 )
 
@@ -115,6 +116,76 @@ func TestFolders(t *testing.T) {
 	}
 	if _, err := b.Progress(t.Context(), b.merchant, again); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("forgotten, and there: %v", err)
+	}
+}
+
+// A check compares the people of an upload with each other as an enrolment would: the
+// later row is told of with the earlier one that has its face.
+func TestCheckFindsTwins(t *testing.T) {
+	b := newBox(t)
+	b.done(b.add(bulk.Request{}, archiveOf(t, file{"known.jpg", face(9, 0)})))
+	archive := archiveOf(t, file{"a.jpg", face(1, 0)}, file{"b.jpg", face(2, 0)}, file{"c.jpg", face(9, 1)}, file{"d.jpg", face(1, 1)},
+		file{"e.jpg", nobody}, file{"f.jpg", face(2, 1)}, file{"g.jpg", face(9, 2)}, file{"h.jpg", face(3, 0)})
+	id := b.add(bulk.Request{Check: true}, archive)
+	p := b.done(id)
+	if p.State != store.BulkDone || p.Done != 8 || p.Enrolled != 7 || p.Refused != 1 || p.Duplicates != 4 {
+		t.Errorf("%+v", p)
+	}
+	known := b.people()["known"].ID
+	for n, i := range b.items(id) {
+		want := map[string]int{"d": 1, "f": 2, "g": 3}[i.Label]
+		if i.Twin != want || (i.DuplicateOf == known) != (i.Label == "c" || i.Label == "g") || i.Number != n+1 {
+			t.Errorf("%s: the twin of %d and a duplicate of %q, want %d", i.Label, i.Twin, i.DuplicateOf, want)
+		}
+	}
+	if len(b.people()) != 1 {
+		t.Error("a check enrolled somebody")
+	}
+
+	b.update(func(tx *store.Tx) error {
+		m, err := store.Get[store.Merchant](tx, b.merchant)
+		m.Policy.RefuseDuplicates = true
+		return errors.Join(err, store.Put(tx, &m))
+	})
+	id = b.add(bulk.Request{Check: true}, archive)
+	if p := b.done(id); p.Enrolled != 3 || p.Refused != 5 || p.Duplicates != 4 || p.Done != 8 {
+		t.Errorf("where each may have one face: %+v", p)
+	}
+	if d := b.items(id)[3]; d.Outcome != store.BulkRefused || d.Reason != verify.ReasonDuplicate || d.Hint == "" || d.Twin != 1 {
+		t.Errorf("%+v", d)
+	}
+}
+
+// A check that a restart cuts short begins anew, and finds the twins of those who
+// were done before.
+func TestCheckThroughARestart(t *testing.T) {
+	b := newBox(t)
+	var files []file
+	for n := range 20 {
+		files = append(files, file{fmt.Sprintf("p%02d.jpg", n), face(n%10, n)})
+	}
+	reached, hold := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	b.engine.before = func(n int64) {
+		if n > 15 {
+			once.Do(func() { close(reached) })
+			<-hold
+		}
+	}
+	id := b.add(bulk.Request{Check: true}, archiveOf(t, files...))
+	<-reached
+	go close(hold)
+	b.stop()
+	b.engine.before = nil
+	b.open()
+	p := b.done(id)
+	if p.State != store.BulkDone || p.Done != 20 || p.Enrolled != 20 || p.Duplicates != 10 {
+		t.Errorf("%+v", p)
+	}
+	for _, i := range b.items(id) {
+		if want := max(i.Number-10, 0); i.Twin != want {
+			t.Errorf("number %d is the twin of %d, want %d", i.Number, i.Twin, want)
+		}
 	}
 }
 

@@ -33,9 +33,17 @@ func (c *Counts) add(i *store.BulkItem) {
 	case store.BulkErased:
 		c.Erased++
 	}
-	if i.DuplicateOf != "" {
+	if i.DuplicateOf != "" || i.Twin > 0 {
 		c.Duplicates++
 	}
+}
+
+// remove undoes add.
+func (c *Counts) remove(i *store.BulkItem) {
+	var one Counts
+	one.add(i)
+	c.Done, c.Enrolled, c.Updated, c.Exists = c.Done-one.Done, c.Enrolled-one.Enrolled, c.Updated-one.Updated, c.Exists-one.Exists
+	c.Refused, c.Erased, c.Duplicates = c.Refused-one.Refused, c.Erased-one.Erased, c.Duplicates-one.Duplicates
 }
 
 // Progress says how a bulk enrolment of a merchant stands.

@@ -32,6 +32,7 @@ type work struct {
 	cancel context.CancelFunc
 	// consent says that the merchant enrols only those who agreed.
 	consent bool
+	batch   *verify.Batch // of a check, but of an import; nil: none
 
 	mu     sync.Mutex // protects the fields below
 	counts Counts
@@ -42,6 +43,9 @@ type work struct {
 // open reads what an upload has.
 func (q *Queue) open(b *store.Bulk) (*work, error) {
 	w := &work{Queue: q, job: *b}
+	if b.Check && !b.Import {
+		w.batch = &verify.Batch{}
+	}
 	var err error
 	if w.upload, err = seal.OpenSpool(q.path(b.ID), b.Key, b.Size); err != nil {
 		return nil, err
@@ -104,6 +108,9 @@ func (q *Queue) work(ctx context.Context, b *store.Bulk) error {
 	if err == nil {
 		err = w.all(ctx, dealt)
 	}
+	if err == nil && w.batch != nil {
+		err = w.twins(ctx)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // cancelled, or the box stops
@@ -130,9 +137,10 @@ func (q *Queue) close(ctx context.Context, b *store.Bulk, s store.BulkState, rea
 	return errors.Join(err, q.unlink(b.ID))
 }
 
-// dealt says who was dealt with before.
+// dealt says who was dealt with before. Of a check that was cut short it is nobody:
+// what it had to compare with is gone.
 func (w *work) dealt(ctx context.Context) (dealt map[int]bool, err error) {
-	dealt = map[int]bool{}
+	dealt, anew := map[int]bool{}, false
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	err = w.Store.View(ctx, func(tx *store.Tx) error {
@@ -149,11 +157,17 @@ func (w *work) dealt(ctx context.Context) (dealt map[int]bool, err error) {
 			if err != nil {
 				return err
 			}
+			if anew = w.batch != nil; anew {
+				break
+			}
 			dealt[i.Number] = true
 			w.counts.add(&i)
 		}
 		return nil
 	})
+	if err == nil && anew {
+		err = w.forgetItems(ctx, store.Cause{Actor: actor}, w.job.ID, func(*store.Tx) error { return nil })
+	}
 	w.began, w.before = time.Now(), w.counts.Done
 	return dealt, err
 }
@@ -188,6 +202,48 @@ func (w *work) all(ctx context.Context, dealt map[int]bool) error {
 		})
 	}
 	return g.Wait()
+}
+
+// twinsPart is of how many twins the items are changed in a transaction.
+const twinsPart = 256
+
+// twins finds out who of a check may be another of it.
+func (w *work) twins(ctx context.Context) error {
+	twins, err := w.Enroller.Twins(ctx, w.job.Merchant, w.batch)
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(twins, twinsPart) {
+		var before, after []store.BulkItem
+		err := w.Store.Update(ctx, w.cause(), func(tx *store.Tx) error {
+			before, after = nil, nil
+			for _, t := range part {
+				i, err := store.Get[store.BulkItem](tx, store.NewBulkItemID(w.job.ID, t.Number))
+				if err != nil {
+					return err
+				}
+				before = append(before, i)
+				if i.Twin = t.Of; t.Refused != nil {
+					refuse(&i, verify.ReasonOf(t.Refused), t.Refused.Hint)
+				}
+				if err := store.Put(tx, &i); err != nil {
+					return err
+				}
+				after = append(after, i)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		w.mu.Lock()
+		for n := range after {
+			w.counts.remove(&before[n])
+			w.counts.add(&after[n])
+		}
+		w.mu.Unlock()
+	}
+	return nil
 }
 
 // cause is what the enrolments of the upload are put down to.
@@ -377,7 +433,8 @@ func (w *work) known(ctx context.Context, p *store.Person, sum []byte) (id store
 
 // enrol enrols somebody, without the pictures that are refused.
 func (w *work) enrol(ctx context.Context, i *store.BulkItem, p store.Person, known store.PersonID, images []shot) error {
-	r := verify.EnrolRequest{Cause: w.cause(), Merchant: w.job.Merchant, Person: known, Source: "bulk", Check: w.job.Check, Background: true}
+	r := verify.EnrolRequest{Cause: w.cause(), Merchant: w.job.Merchant, Person: known, Source: "bulk", Check: w.job.Check, Background: true,
+		Batch: w.batch, Number: i.Number}
 	i.Outcome = store.BulkUpdated
 	if known == "" {
 		p.ID, p.Merchant, p.Status = store.NewID[store.PersonID](time.Now()), w.job.Merchant, store.PersonRegistered
