@@ -29,8 +29,8 @@ a table and its pictures, or a folder with a folder of pictures for each person
 (called by the externalId or the name) or one picture for each. Nobody is enrolled
 twice: not who is known by externalId or e-mail, and not the same pictures. The work
 goes on through a restart of the box. The report names what was refused, why, and
-who may be somebody that is enrolled already. Exit status: 0 all are enrolled, 1
-somebody was refused.
+who may be somebody that is enrolled already, or another of the same upload; so does
+that of a check. Exit status: 0 all are enrolled, 1 somebody was refused.
 
   cypherface enrol --from people.csv --check       say what would be, enrol nobody
   cypherface enrol --from people.zip --report refused.csv

@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/zip"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -172,7 +173,7 @@ func (r *bulkReport) print(w io.Writer) {
 	for _, part := range []struct {
 		n    int
 		word string
-	}{{j.Updated, "have a new face"}, {j.Exists, "were known already"}, {j.Refused, "refused"}} {
+	}{{j.Updated, "have a new face"}, {j.Exists, "were known already"}, {j.Refused, "refused"}, {j.Duplicates, "may be somebody else"}} {
 		if part.n > 0 {
 			fmt.Fprintf(w, ", %d %s", part.n, part.word)
 		}
@@ -188,15 +189,15 @@ func (r *bulkReport) print(w io.Writer) {
 				fmt.Fprintf(w, "      → %s\n", e.Hint)
 			}
 		}
+		who := cmp.Or(e.Label, string(e.UserID), fmt.Sprintf("number %d", e.Number))
 		for _, p := range e.Pictures {
-			who := e.Label
-			if who == "" {
-				who = string(e.UserID)
-			}
 			fmt.Fprintf(w, "  %s  picture %s not used: %s\n", who, p.Name, p.Reason)
 		}
-		if e.DuplicateOf != "" && e.UserID != "" {
-			fmt.Fprintf(w, "  %s  looks like %s, who is enrolled already\n", e.UserID, e.DuplicateOf)
+		if e.Twin > 0 {
+			fmt.Fprintf(w, "  %s  looks like %s of this upload (numbers %d and %d)\n", who, cmp.Or(e.TwinLabel, string(e.DuplicateOf)), e.Number, e.Twin)
+		}
+		if e.DuplicateOf != "" && (e.Twin == 0 || e.TwinLabel != "") { // otherwise these are one
+			fmt.Fprintf(w, "  %s  looks like %s, who is enrolled already\n", who, e.DuplicateOf)
 		}
 	}
 }

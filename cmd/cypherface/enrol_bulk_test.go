@@ -28,6 +28,14 @@ func TestEnrolMany(t *testing.T) {
 	if out := enrol(1, "--from", table, "--check"); !strings.Contains(out, "2 of 4 people could be enrolled") {
 		t.Errorf("check: %s", out)
 	}
+	twice := filepath.Join(dir, "twice.csv") // two pictures of one face under two people
+	if err := os.WriteFile(twice, []byte("externalId,image\nx1,a1.png\nx2,b.png\nx3,a2.png\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := enrol(0, "--from", twice, "--check"); !strings.Contains(out, "3 of 3 people could be enrolled, 1 may be somebody else") ||
+		!strings.Contains(out, "line 4  looks like line 2 of this upload (numbers 3 and 1)") {
+		t.Errorf("one face twice: %s", out)
+	}
 	report := filepath.Join(dir, "report.csv")
 	out := enrol(1, "--from", table, "--report", report)
 	for _, want := range []string{"2 of 4 people enrolled, 2 refused", "line 4  refused: no_face", "line 5  refused: missing"} {

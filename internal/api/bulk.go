@@ -87,6 +87,8 @@ type BulkEntry struct {
 	Hint        string            `json:"hint,omitempty"`
 	UserID      store.PersonID    `json:"userId,omitempty"`
 	DuplicateOf store.PersonID    `json:"possibleDuplicateOf,omitempty"`
+	Twin        int               `json:"sameFaceAs,omitempty"`      // the number of another of the upload
+	TwinLabel   string            `json:"sameFaceAsLabel,omitempty"` // … and its label, where it has one
 	Pictures    []BulkPicture     `json:"pictures,omitempty"`
 }
 
@@ -98,12 +100,30 @@ type BulkPicture struct {
 }
 
 func toBulkEntry(i store.BulkItem) BulkEntry {
-	e := BulkEntry{Number: i.Number, Label: i.Label, Outcome: i.Outcome, Reason: i.Reason, Hint: i.Hint, UserID: i.Person, DuplicateOf: i.DuplicateOf}
+	e := BulkEntry{Number: i.Number, Label: i.Label, Outcome: i.Outcome, Reason: i.Reason, Hint: i.Hint, UserID: i.Person, DuplicateOf: i.DuplicateOf, Twin: i.Twin}
 	for _, p := range i.Pictures {
 		name, _, _ := strings.Cut(p.Name, "#")
 		e.Pictures = append(e.Pictures, BulkPicture{name, p.Reason, p.Hint})
 	}
 	return e
+}
+
+// nameTwins says, of entries who may be another of the same upload, who that is.
+func nameTwins(entries []BulkEntry) {
+	labels, numbers := map[int]string{}, map[store.PersonID]int{}
+	for _, e := range entries {
+		labels[e.Number] = e.Label
+		if e.UserID != "" {
+			numbers[e.UserID] = e.Number
+		}
+	}
+	for i := range entries {
+		e := &entries[i]
+		if e.Twin == 0 && e.DuplicateOf != "" {
+			e.Twin = numbers[e.DuplicateOf]
+		}
+		e.TwinLabel = labels[e.Twin]
+	}
 }
 
 var errNoBulk = web.Fail(http.StatusNotFound, "this box takes no bulk enrolments")
@@ -332,9 +352,11 @@ func (a *API) bulkReport(c *call) error {
 		if err != nil {
 			return err
 		}
-		if outcome == "" || i.Outcome == outcome {
-			entries = append(entries, toBulkEntry(i))
-		}
+		entries = append(entries, toBulkEntry(i))
+	}
+	nameTwins(entries)
+	if outcome != "" {
+		entries = slices.DeleteFunc(entries, func(e BulkEntry) bool { return e.Outcome != outcome })
 	}
 	if format == "csv" {
 		return writeBulkTable(c.w, entries)
@@ -351,14 +373,18 @@ func writeBulkTable(w http.ResponseWriter, entries []BulkEntry) error {
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	w.Header().Set("Content-Disposition", `attachment; filename="report.csv"`)
 	t := csv.NewWriter(w)
-	rows := [][]string{{"number", "label", "outcome", "reason", "hint", "userId", "possibleDuplicateOf", "pictures"}}
+	rows := [][]string{{"number", "label", "outcome", "reason", "hint", "userId", "possibleDuplicateOf", "pictures", "sameFaceAs", "sameFaceAsLabel"}}
 	for _, e := range entries {
 		var pictures []string
 		for _, p := range e.Pictures {
 			pictures = append(pictures, fmt.Sprintf("%s: %s", p.Name, p.Reason))
 		}
+		twin := ""
+		if e.Twin > 0 {
+			twin = strconv.Itoa(e.Twin)
+		}
 		rows = append(rows, []string{strconv.Itoa(e.Number), harmless(e.Label), string(e.Outcome), e.Reason, e.Hint,
-			string(e.UserID), string(e.DuplicateOf), harmless(strings.Join(pictures, "; "))})
+			string(e.UserID), string(e.DuplicateOf), harmless(strings.Join(pictures, "; ")), twin, harmless(e.TwinLabel)})
 	}
 	_ = t.WriteAll(rows) // the caller is gone if this fails
 	return nil

@@ -7,11 +7,13 @@ import (
 	"mime/multipart"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/cypherface/edge/internal/auth"
+	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/store"
 )
 
@@ -147,4 +149,36 @@ func TestBulkThroughTheControlSocket(t *testing.T) {
 		t.Errorf("%d %v", status, m)
 	}
 	b.bulkDone(answer{body: m})
+}
+
+// Both entries are named that may be one person: by number and label in a check, by
+// number where they are enrolled.
+func TestBulkNamesTwins(t *testing.T) {
+	b := newBox(t, store.Sandbox)
+	b.faces.twins = []verify.Twin{{Number: 3, Of: 1}}
+	archive := zipOf("people.csv", "externalId,image\na1,ada.jpg\nb2,bob.jpg\nc3,ada.jpg\n", "ada.jpg", jpegOf(red).data, "bob.jpg", jpegOf(blue).data)
+	job := b.bulkDone(b.want(b.call("POST", "/bulk/enrol/?check=true", upload{archive, "application/zip"}), 202))
+	if job["duplicates"] != 1.0 || job["enrolled"] != 3.0 {
+		t.Errorf("%v", job)
+	}
+	path := "/bulk/" + job["bulkId"].(string) + "/report/"
+	report := b.want(b.call("GET", path, nil), 200).body["entries"].([]any)
+	if e := report[2].(map[string]any); e["label"] != "line 4" || e["sameFaceAs"] != 1.0 || e["sameFaceAsLabel"] != "line 2" {
+		t.Errorf("%v", report)
+	}
+	rows, err := csv.NewReader(strings.NewReader(b.want(b.call("GET", path+"?format=csv", nil), 200).raw)).ReadAll()
+	if err != nil || len(rows) != 4 || !slices.Equal(rows[3][8:], []string{"1", "line 2"}) || rows[1][8] != "" {
+		t.Errorf("%v: %q", err, rows)
+	}
+
+	b.faces.duplicates = true
+	job = b.bulkDone(b.want(b.call("POST", "/bulk/enrol/", upload{archive, "application/zip"}), 202))
+	report = b.want(b.call("GET", "/bulk/"+job["bulkId"].(string)+"/report/", nil), 200).body["entries"].([]any)
+	first, last := report[0].(map[string]any), report[2].(map[string]any)
+	if first["sameFaceAs"] != nil { // whichever of the two came later
+		first, last = last, first
+	}
+	if last["possibleDuplicateOf"] != first["userId"] || last["sameFaceAs"] != first["number"] || last["sameFaceAsLabel"] != nil {
+		t.Errorf("%v", report)
+	}
 }
