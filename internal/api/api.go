@@ -242,6 +242,7 @@ func operations() []operation {
 		{"POST", "/login", "", (*API).signIn},
 		{"POST", "/login/factor", "", (*API).secondStep},
 		{"POST", "/login/passkey", "", (*API).askPasskey},
+		{"GET", "/account", "", (*API).accountPage},
 		{"GET", "/factors", auth.Self, (*API).listFactors},
 		{"POST", "/factors/totp", auth.Self, (*API).setupTOTP},
 		{"POST", "/factors/totp/confirm", auth.Self, (*API).confirmTOTP},

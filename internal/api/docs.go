@@ -39,11 +39,13 @@ func (a *API) docs(c *call) error {
 	return writePage(c.w, b.Bytes(), nonce)
 }
 
-// writePage answers with HTML whose styles carry a nonce.
-func writePage(w http.ResponseWriter, html []byte, nonce string) error {
+// writePage answers with HTML whose styles carry a nonce; more is what its policy
+// allows besides.
+func writePage(w http.ResponseWriter, html []byte, nonce string, more ...string) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+nonce+"'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+	policy := []string{"default-src 'none'", "style-src 'nonce-" + nonce + "'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"}
+	h.Set("Content-Security-Policy", strings.Join(append(policy, more...), "; "))
 	_, err := w.Write(html)
 	return err
 }

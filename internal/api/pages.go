@@ -17,6 +17,14 @@ var openAPI []byte
 //go:embed landing.html
 var landingSource string
 
+//go:embed account.html
+var accountSource string
+
+//go:embed account.js
+var accountScript string
+
+var accountTemplate = template.Must(template.New("account").Parse(accountSource))
+
 var landingPage = template.Must(template.New("landing").Parse(landingSource))
 
 // contract is GET /openapi.yaml.
@@ -97,4 +105,21 @@ func writeLanding(w http.ResponseWriter, s Status, environment, version, url str
 		return err
 	}
 	return writePage(w, b.Bytes(), nonce)
+}
+
+// accountPage is GET /account/: where somebody signs in with a browser, and sees to his
+// passkeys. What it shows it asks of the API as any client does. Its script stands in
+// the page, which lets no other run, and nothing is loaded from elsewhere.
+func (a *API) accountPage(c *call) error {
+	nonce := rand.Text()
+	var b bytes.Buffer
+	err := accountTemplate.Execute(&b, struct {
+		Environment, URL, Nonce string
+		Central                 bool
+		Script                  template.JS
+	}{string(a.info.Environment), a.Accounts.BaseURL, nonce, a.Config.Status().Central, template.JS(accountScript)})
+	if err != nil {
+		return err
+	}
+	return writePage(c.w, b.Bytes(), nonce, "script-src 'nonce-"+nonce+"'", "connect-src 'self'")
 }
