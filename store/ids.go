@@ -35,6 +35,7 @@ type (
 	LockID      string // two words and four hex digits, see Lock
 	BulkID      string // UUID version 4
 	BulkItemID  string // BULK.NUMBER, see NewBulkItemID
+	ExportID    string // UUID version 4
 )
 
 // ObjectID holds the ids of object id form: 24 lower-case hex digits, 4 bytes of
@@ -46,7 +47,7 @@ type ObjectID interface {
 
 // UUID holds the ids that are random UUIDs (version 4, RFC 9562).
 type UUID interface {
-	KeyID | SessionID | TicketID | DeviceID | TokenID | BulkID
+	KeyID | SessionID | TicketID | DeviceID | TokenID | BulkID | ExportID
 }
 
 // NewID makes an id of object id form.

@@ -81,8 +81,8 @@ const (
 // Errors of a Queue, beside ErrArchive, ErrTable, ErrParcel and those of the store.
 var (
 	ErrTooLarge = errors.New("the upload is too large")
-	ErrNoRoom   = errors.New("there is no room for the upload on the disk")
-	ErrBusy     = errors.New("too many uploads are waiting")
+	ErrNoRoom   = errors.New("there is no room for the file on the disk")
+	ErrBusy     = errors.New("too many files are waiting")
 	ErrNoText   = errors.New("there is no consent text in this language")
 )
 

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -197,5 +199,58 @@ func TestExchangeThroughARestart(t *testing.T) {
 	b.open()
 	if p := b.done(id); p.Done != 30 || p.Enrolled != 30 || len(b.people()) != 30 {
 		t.Errorf("%+v, %d people", p, len(b.people()))
+	}
+}
+
+// An export that somebody is erased during is not kept, and nor is one that fails.
+func TestExportsLeaveNothing(t *testing.T) {
+	b := populated(t, 3)
+	k, err := bulk.ExchangeKeys(t.Context(), b.store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "exports")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "x.cfx.unfinished"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var during func() error // while an export is made
+	e, err := bulk.OpenExports(changes{b.store, func(context.Context) error { return during() }}, dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	left := func() int {
+		files, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	if left() > 0 {
+		t.Error("what a cut left is still there")
+	}
+	gone := b.people()["pilgrim01"].ID
+	broken := errors.New("broken")
+	for want, do := range map[error]func() error{
+		bulk.ErrErased: func() error {
+			return b.store.Update(t.Context(), cause, func(tx *store.Tx) error { return store.Erase(tx, gone) })
+		},
+		broken: func() error { return broken },
+	} {
+		during = do
+		if _, err := e.Make(t.Context(), cause, b.merchant, k.Receive.Public()); !errors.Is(err, want) || left() > 0 {
+			t.Errorf("%v, want %v; %d files are left", err, want, left())
+		}
+	}
+	during = func() error { return nil }
+	kept, err := e.Make(t.Context(), cause, b.merchant, k.Receive.Public())
+	if err != nil || kept.People != 2 || left() != 1 {
+		t.Errorf("%+v, %v", kept, err)
+	}
+	if _, _, err := e.Open("000000000000000000000000", kept.ID); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("another merchant's: %v", err)
 	}
 }

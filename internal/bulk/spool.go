@@ -17,7 +17,7 @@ func (q *Queue) spool(ctx context.Context, b *store.Bulk, r Request, archive io.
 	if err != nil {
 		return err
 	}
-	w := &bounded{Queue: q, ctx: ctx, to: s}
+	w := &bounded{Queue: q, ctx: ctx, to: &roomy{to: s, dir: q.Dir}}
 	if r.Import {
 		err = q.unseal(ctx, b, r.From, archive, w)
 	} else {
@@ -34,10 +34,9 @@ func (q *Queue) spool(ctx context.Context, b *store.Bulk, r Request, archive io.
 // bounded keeps an upload within its limits.
 type bounded struct {
 	*Queue
-	ctx   context.Context
-	to    io.Writer
-	size  int64
-	check int64 // up to here there was room
+	ctx  context.Context
+	to   io.Writer
+	size int64
 }
 
 func (w *bounded) Write(b []byte) (int, error) {
@@ -48,19 +47,13 @@ func (w *bounded) Write(b []byte) (int, error) {
 	if w.size > w.MaxUpload {
 		return 0, fmt.Errorf("%w: at most %d bytes are taken", ErrTooLarge, w.MaxUpload)
 	}
-	if w.size > w.check {
-		if err := w.room(); err != nil {
-			return 0, err
-		}
-		w.check = w.size + 8<<20
-	}
 	return w.to.Write(b)
 }
 
 // room refuses to fill the disk.
-func (q *Queue) room() error {
+func room(dir string) error {
 	var st unix.Statfs_t
-	if err := unix.Statfs(q.Dir, &st); err != nil {
+	if err := unix.Statfs(dir, &st); err != nil {
 		return err
 	}
 	if st.Bavail*uint64(st.Bsize) < spare {
