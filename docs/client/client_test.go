@@ -90,7 +90,7 @@ func (c *contract) operationsOf(t *testing.T) map[string][2]string {
 // elsewhere are the operations that clients call in another way, or not at all:
 // links bring their own URL, streams go on, pages are for people, and what an
 // operator does has the command line; joining and syncing is between boxes.
-var elsewhere = []string{"uploadImage", "uploadImageForm", "events", "cameraStream", "health", "metrics", "openapi", "docs", "landing", "migration", "bulkEnrol", "listBulk", "showBulk", "endBulk", "bulkReport", "exchangeKey", "exportPeople", "importPeople", "verifyPage", "resetPage", "invitationPage", "accountPage",
+var elsewhere = []string{"uploadImage", "uploadImageForm", "events", "cameraStream", "health", "metrics", "openapi", "docs", "landing", "migration", "bulkEnrol", "listBulk", "showBulk", "endBulk", "bulkReport", "exchangeKey", "exportPeople", "fetchExport", "removeExport", "importPeople", "verifyPage", "resetPage", "invitationPage", "accountPage",
 	"createSite", "listSites", "showSite", "changeSite", "createClaim", "listClaims", "deleteClaim", "listDevices", "showDevice", "revokeDevice",
 	"joinChallenge", "join", "joinRotate", "joinLeave", "sync", "syncStatus", "syncNow", "adoptHeld"}
 

@@ -34,6 +34,7 @@ import (
 	"github.com/cypherface/edge/engine"
 	"github.com/cypherface/edge/internal/account"
 	"github.com/cypherface/edge/internal/auth"
+	"github.com/cypherface/edge/internal/bulk"
 	"github.com/cypherface/edge/internal/events"
 	"github.com/cypherface/edge/internal/join"
 	"github.com/cypherface/edge/internal/rights"
@@ -76,6 +77,7 @@ type Config struct {
 	Storage   Storage         // nil: nobody looks after the store
 	Packs     packs           // nil: there is no change of the pack
 	Bulk      bulkQueue       // nil: nobody is enrolled in bulk
+	Exports   *bulk.Exports   // nil: none is kept
 
 	Fleet Fleet // at a central: the boxes that join it; nil: it is a box
 	Link  Link  // on a box: its central; nil: it can join none
@@ -339,6 +341,8 @@ func operations() []operation {
 		{"DELETE", "/bulk/{bulkId}", auth.Bulk, (*API).endBulk},
 		{"GET", "/exchange/key", auth.Exchange, (*API).exchangeKey},
 		{"POST", "/exchange/export", auth.Exchange, (*API).exportPeople},
+		{"GET", "/exchange/export/{exportId}", auth.Exchange, (*API).fetchExport},
+		{"DELETE", "/exchange/export/{exportId}", auth.Exchange, (*API).removeExport},
 		{"POST", "/exchange/import", auth.Exchange, (*API).importPeople},
 		{"GET", "/migration", auth.Models, (*API).migration},
 		{"GET", "/healthz", "", (*API).health},
@@ -463,6 +467,11 @@ func (a *API) Sweep(ctx context.Context) error {
 	for {
 		if err := a.sweep(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			a.Log.Warn("remove what has expired", "err", err)
+		}
+		if a.Exports != nil {
+			if err := a.Exports.Sweep(); err != nil {
+				a.Log.Warn("remove exports that have expired", "err", err)
+			}
 		}
 		if err := a.sightings.Flush(ctx, false); err != nil && !errors.Is(err, context.Canceled) {
 			a.Log.Warn("note who was seen", "err", err)

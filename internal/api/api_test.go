@@ -88,12 +88,16 @@ func (b *box) boot() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	exports, err := bulk.OpenExports(s, filepath.Join(b.dir, "exports"), clock)
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	var working sync.WaitGroup
 	working.Go(func() { queue.Run(ctx) })
-	b.idle = func() { stop(); working.Wait() }
+	b.idle = func() { stop(); working.Wait(); exports.Close() }
 	b.API, err = api.New(api.Config{
-		Store: s, Authority: b.auth, Verifier: b.faces, Detector: b.faces, Camera: b.faces, Audit: b.journal, Bulk: queue,
+		Store: s, Authority: b.auth, Verifier: b.faces, Detector: b.faces, Camera: b.faces, Audit: b.journal, Bulk: queue, Exports: exports,
 		Version: "test", Status: func() api.Status { return b.status }, Clock: clock, TimeSure: func() bool { return !b.unsure.Load() },
 	})
 	if err != nil {

@@ -13,12 +13,13 @@ import (
 )
 
 // objects are ids of what a merchant has.
-type objects struct{ user, session, key, image, account, invitation, text, erasure, credential, review, decision, bulk, door, site string }
+type objects struct{ user, session, key, image, account, invitation, text, erasure, credential, review, decision, bulk, door, site, export string }
 
 // strangers are ids that nobody has.
 var strangers = objects{
 	"5f0c0ffee0c0ffee0c0ffee0", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "x", "5f0c0ffee0c0ffee0c0ffee0", "5f0c0ffee0c0ffee0c0ffee0",
 	"5f0c0ffee0c0ffee0c0ffee1", "1-999999", "5f0c0ffee0c0ffee0c0ffee2", "5f0c0ffee0c0ffee0c0ffee3", "1-999998", "1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff", "5f0c0ffee0c0ffee0c0ffee4", "5f0c0ffee0c0ffee0c0ffee5",
+	"1b4e28ba-2fa1-4d3b-a3f5-0c0ffee0c0ff",
 }
 
 // belongings makes one of each object for the box's merchant.
@@ -41,12 +42,13 @@ func (b *box) belongings() objects {
 	o.bulk = b.bulk(zipOf("bea.jpg", jpegOf(red).data))
 	o.door = b.newDoor(`{"name":"Front"}`)
 	o.site = b.want(b.callAs(b.login(), "GET", "/doors/"+o.door, nil), 200).text("siteId")
+	o.export = b.keptExport().text("exportId")
 	return o
 }
 
 // request is a call of an operation about objects, well formed in all else.
 func (o *objects) request(op [2]string) (path string, sent any) {
-	path = strings.NewReplacer("{userId}", o.user, "{sessionId}", o.session, "{keyId}", o.key, "{textId}", o.text, "{erasureId}", o.erasure, "{credentialId}", o.credential, "{reviewId}", o.review, "{verificationId}", o.decision, "{accountId}", o.account, "{invitationId}", o.invitation, "{bulkId}", o.bulk, "{doorId}", o.door, "{siteId}", o.site).Replace(op[1])
+	path = strings.NewReplacer("{userId}", o.user, "{sessionId}", o.session, "{keyId}", o.key, "{textId}", o.text, "{erasureId}", o.erasure, "{credentialId}", o.credential, "{reviewId}", o.review, "{verificationId}", o.decision, "{accountId}", o.account, "{invitationId}", o.invitation, "{bulkId}", o.bulk, "{doorId}", o.door, "{siteId}", o.site, "{exportId}", o.export).Replace(op[1])
 	bodies := map[string]any{
 		"/register": `{"firstname":"A","lastname":"B","email":"a@example.org"}`, "/merchant-api-key": `{"rotate":"` + o.key + `"}`,
 		"/users/{userId}":         `{"phone":"1"}`,

@@ -52,6 +52,7 @@ type environment struct {
 	accounts  *account.Accounts
 	service   *verify.Service
 	bulk      *bulk.Queue
+	exports   *bulk.Exports
 	eyes      *eyes // that of the settings; nil: no camera
 	doors     doors
 	link      *link  // of a box
@@ -155,6 +156,11 @@ func (e *environment) begin(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	e.exports, err = bulk.OpenExports(e.store, filepath.Join(e.data, string(e.name), "exports"), e.clock.Now)
+	if err != nil {
+		return err
+	}
+	e.closers = append(e.closers, func() error { e.exports.Close(); return nil })
 	if err := e.meet(); err != nil {
 		return err
 	}
@@ -218,7 +224,7 @@ func (e *environment) serve(g *errgroup.Group, live, base context.Context) {
 
 func (e *environment) apiConfig() api.Config {
 	c := api.Config{
-		Store: e.store, Authority: e.authority, Accounts: e.accounts, Verifier: &held{e.service, e.store, e.may()}, Detector: e.service, Audit: e.audit, Packs: e.service, Reload: e.reload, Bulk: e.bulk,
+		Store: e.store, Authority: e.authority, Accounts: e.accounts, Verifier: &held{e.service, e.store, e.may()}, Detector: e.service, Audit: e.audit, Packs: e.service, Reload: e.reload, Bulk: e.bulk, Exports: e.exports,
 		Version: version(), Status: e.status, Log: e.log,
 		Metrics: e.registerer(), Gather: prometheus.Gatherers{e.box.metrics, e.metrics},
 		BaseURL: e.url, UploadLife: e.uploadLife, Clock: e.clock.Now, Limits: e.callLimits(), Backup: e.backup, Storage: e.keeper, HotCopies: e.copies, TimeSure: e.clock.Sure, Cameras: e.cameras,
