@@ -131,6 +131,12 @@ func (f boxFlags) open(ctx context.Context, t *terminal, recognise bool) (_ *cli
 	}
 	c.close = append(c.close, log.Close)
 	conf.Audit = log
+	// None is made here, where nothing can cut it; but erasures reach those of the daemon.
+	exports, err := bulk.OpenExports(s, filepath.Join(*f.data, string(c.env), "exports"), nil)
+	if err != nil {
+		return nil, err
+	}
+	c.close = append(c.close, func() error { exports.Close(); return nil })
 	if recognise {
 		e, pack, networks, err := packFlags{f.packs, new(string)}.open(ctx, t, tflite.Options{})
 		if err != nil {
@@ -217,6 +223,15 @@ func (c *client) call(ctx context.Context, method, path string, body any, out an
 
 // send is call for answers that are read as they come.
 func (c *client) send(ctx context.Context, method, path string, body any) (io.ReadCloser, error) {
+	resp, err := c.answer(ctx, method, path, body, nil)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
+// answer is send with headers, those of the answer too.
+func (c *client) answer(ctx context.Context, method, path string, body any, header map[string]string) (*http.Response, error) {
 	contentType := "application/json"
 	var r io.Reader = http.NoBody
 	switch body := body.(type) {
@@ -237,6 +252,9 @@ func (c *client) send(ctx context.Context, method, path string, body any) (io.Re
 		return nil, err
 	}
 	req.Header.Set("Content-Type", contentType)
+	for name, value := range header {
+		req.Header.Set(name, value)
+	}
 	if c.merchant != "" {
 		req.Header.Set("merchantId", c.merchant)
 	}
@@ -248,7 +266,7 @@ func (c *client) send(ctx context.Context, method, path string, body any) (io.Re
 		defer resp.Body.Close()
 		return nil, refusal(resp)
 	}
-	return resp.Body, nil
+	return resp, nil
 }
 
 // refused is an answer that is no success.

@@ -5,11 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/cypherface/edge/internal/api"
+	"github.com/cypherface/edge/store/seal"
 )
 
 func exportCommand() command {
@@ -19,6 +24,9 @@ func exportCommand() command {
 		help: `Writes who they are, the crops of their faces and their templates, sealed to the
 other box and signed by this one; no passwords, grants or history. KEY is a file
 with what cypherface import --key prints on the other box.
+
+Where the box restarts meanwhile it goes on by itself; where the command was ended,
+the same command goes on with what has come, within a day.
 
   cypherface export --to other.key --out people.cfx
 `,
@@ -74,6 +82,21 @@ func (c *client) exportTo(ctx context.Context, t *terminal, key, path string) (n
 	if _, err := os.Lstat(path); err == nil {
 		return 0, fmt.Errorf("export to %s: it is there already", path)
 	}
+	if c.close != nil { // in this process there is nothing that could be cut
+		return c.streamExport(ctx, t, key, path)
+	}
+	n, err = c.fetchExport(ctx, t, key, path)
+	if errors.Is(err, errNoRoom) {
+		return c.streamExport(ctx, t, key, path)
+	}
+	return n, err
+}
+
+// errNoRoom: the box has no room to keep an export.
+var errNoRoom = errors.New("the box has no room for the export")
+
+// streamExport writes an export as the box makes it.
+func (c *client) streamExport(ctx context.Context, t *terminal, key, path string) (n int64, err error) {
 	body, err := c.send(ctx, "POST", "/exchange/export/", map[string]string{"recipient": key})
 	if err != nil {
 		return 0, err
@@ -94,6 +117,152 @@ func (c *client) exportTo(ctx context.Context, t *terminal, key, path string) (n
 		err = os.Link(w.Name(), path)
 	}
 	return n, err
+}
+
+// How often an export that was cut is gone on with while nothing more of it comes, and
+// after which pause.
+const (
+	resumeTries = 60
+	resumePause = 500 * time.Millisecond
+)
+
+// fetchExport has the box keep the export, and fetches it, through cuts of the
+// connection and restarts of the box. What has come when it gives up, or is ended,
+// stays in a file beside path, which another call with the same key goes on with.
+func (c *client) fetchExport(ctx context.Context, t *terminal, key, path string) (int64, error) {
+	to, err := seal.ParseRecipient([]byte(key))
+	if err != nil {
+		return 0, fmt.Errorf("read the key of the other box: %w", err)
+	}
+	f := &fetching{client: c, prefix: filepath.Base(path) + "." + to.Fingerprint() + ".", dir: filepath.Dir(path)}
+	if err := f.find(); err != nil {
+		return 0, err
+	}
+	f.progress = newProgress(t.err, "writing, MiB")
+	defer f.progress.end()
+	for tries := 0; ; tries++ {
+		if f.id == "" {
+			if err := f.begin(ctx, key); err != nil {
+				return 0, err
+			}
+		}
+		more, err := f.rest(ctx)
+		if err == nil {
+			break
+		}
+		var r *refused
+		var disk *fs.PathError // here, where another try has no other end
+		switch {
+		case errors.As(err, &r) && r.status == http.StatusNotFound && tries < resumeTries:
+			if err := f.forget(); err != nil { // it is gone: anew
+				return 0, err
+			}
+			continue
+		case errors.As(err, &r) && r.status < 500, errors.As(err, &disk):
+			return 0, err
+		case more:
+			tries = 0
+		}
+		if tries >= resumeTries || ctx.Err() != nil {
+			return 0, fmt.Errorf("fetch export: %w (%s has what came; the same command goes on with it)", err, f.part())
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(resumePause):
+		}
+	}
+	st, err := os.Stat(f.part())
+	if err == nil {
+		err = os.Link(f.part(), path)
+	}
+	if err != nil {
+		return 0, err
+	}
+	_ = c.call(ctx, "DELETE", "/exchange/export/"+f.id+"/", nil, &struct{}{}) // otherwise it goes by itself
+	return st.Size(), f.forget()
+}
+
+// fetching is an export on its way.
+type fetching struct {
+	*client
+	dir, prefix string // of the file with what has come
+	id          string // of the export; "": there is none
+	progress    *progress
+}
+
+const partial = ".part"
+
+func (f *fetching) part() string { return filepath.Join(f.dir, f.prefix+f.id+partial) }
+
+// find looks for what came of an export before.
+func (f *fetching) find() error {
+	files, err := os.ReadDir(f.dir)
+	for _, one := range files {
+		id, ours := strings.CutPrefix(one.Name(), f.prefix)
+		if id, whole := strings.CutSuffix(id, partial); ours && whole {
+			f.id = id
+		}
+	}
+	return err
+}
+
+// begin has the box make an export and keep it.
+func (f *fetching) begin(ctx context.Context, key string) error {
+	var made struct {
+		ID string `json:"exportId"`
+	}
+	err := f.call(ctx, "POST", "/exchange/export/", map[string]any{"recipient": key, "keep": true}, &made)
+	var r *refused
+	if errors.As(err, &r) && r.status == http.StatusServiceUnavailable {
+		return errNoRoom
+	}
+	f.id = made.ID
+	return err
+}
+
+// forget removes what has come.
+func (f *fetching) forget() error {
+	err := os.Remove(f.part())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	f.id = ""
+	return err
+}
+
+// rest fetches what is missing; more says that some of it came.
+func (f *fetching) rest(ctx context.Context) (more bool, err error) {
+	w, err := os.OpenFile(f.part(), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	at, err := w.Seek(0, io.SeekEnd)
+	if err != nil {
+		return false, err
+	}
+	header := map[string]string{}
+	if at > 0 {
+		header["Range"], header["If-Range"] = fmt.Sprintf("bytes=%d-", at), `"`+f.id+`"`
+	}
+	resp, err := f.answer(ctx, "GET", "/exchange/export/"+f.id+"/", nil, header)
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	if at > 0 && resp.StatusCode != http.StatusPartialContent { // all of it
+		if at, err = w.Seek(0, io.SeekStart); err == nil {
+			err = w.Truncate(0)
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	n, err := io.Copy(&told{w: w, p: f.progress, done: at}, resp.Body)
+	if err == nil {
+		err = w.Sync()
+	}
+	return n > 0, err
 }
 
 func importCommand() command {
