@@ -271,13 +271,25 @@ func likeness(c *models.Calibration) (liveness.Likeness, error) {
 // were not fitted to, the aim is a twentieth.
 const spared = .03
 
-// fitPad fits the score and writes the calibration.
+// fitPad fits the score and writes the calibration. Of a mode without attempts stays
+// what the file says already.
 func fitPad(t *terminal, o *padOptions, trials []trial) error {
 	ofPack := ""
 	if *o.pack.name != "" {
 		ofPack = " --pack " + *o.pack.name
 	}
-	m := liveness.Model{Origin: fmt.Sprintf("cypherface eval-pad --seeds tuning --fit%s, %s: %d rendered attempts of %d identities", ofPack, time.Now().UTC().Format(time.DateOnly), len(trials), identities(trials))}
+	var m liveness.Model
+	origin := fmt.Sprintf("cypherface eval-pad --seeds tuning --fit%s, %s: %d rendered attempts of %d identities", ofPack, time.Now().UTC().Format(time.DateOnly), len(trials), identities(trials))
+	active := func(r trial) bool { return r.active }
+	if one := slices.ContainsFunc(trials, active); !one || !slices.ContainsFunc(trials, func(r trial) bool { return !r.active }) {
+		old, err := readModel(o.fit)
+		if err != nil {
+			return fmt.Errorf("%w (a new file wants attempts of both modes)", err)
+		}
+		m = *old
+		origin = fmt.Sprintf("%s, %s only; the rest: %s", origin, map[bool]string{true: "active", false: "passive"}[one], old.Origin)
+	}
+	m.Origin = origin
 	for _, mode := range []struct {
 		active bool
 		to     *map[string]liveness.Regression
@@ -290,6 +302,9 @@ func fitPad(t *terminal, o *padOptions, trials []trial) error {
 			if r.active == mode.active && r.frames > 0 {
 				examples = append(examples, liveness.Example{Measures: r.measures, Live: r.species == attack.Live, Kind: r.species.Kind(), Group: string(r.species), Person: r.victim, Broken: r.ruledOut()})
 			}
+		}
+		if len(examples) == 0 {
+			continue
 		}
 		var err error
 		if *mode.to, err = liveness.Fit(examples, spared); err != nil {
@@ -305,6 +320,14 @@ func fitPad(t *terminal, o *padOptions, trials []trial) error {
 	}
 	report := newPadReport(trials, &m)
 	return report.print(t.out)
+}
+
+func readModel(name string) (*liveness.Model, error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read calibration: %w", err)
+	}
+	return liveness.Parse(b)
 }
 
 func identities(trials []trial) int {

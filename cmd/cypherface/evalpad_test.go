@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -200,6 +201,46 @@ func TestNoFitToReportingIdentities(t *testing.T) {
 	}
 	if _, err := os.Stat(to); err == nil {
 		t.Error("and a calibration is written")
+	}
+}
+
+// A fit to attempts of one mode leaves the other as it is, and makes no half calibration.
+func TestFitOfOneMode(t *testing.T) {
+	dir := t.TempDir()
+	name, to := filepath.Join(dir, "cues.csv"), filepath.Join(dir, "calibration.json")
+	w, err := newCueWriter(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, one := range slices.Concat(tried(attack.Live, 60, 60), tried(attack.Mask, 60, 0)) {
+		one.victim = attack.Tuning(60).Victim(i)
+		one.measures[liveness.Third] += .01 * float64(i%7)
+		if err := w.write(one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.close()
+	if _, errs, code := cli(t, nil, "eval-pad", "--measured", name, "--fit", to); code == 0 || !strings.Contains(errs, "both modes") {
+		t.Errorf("status %d: %s", code, errs)
+	}
+	before := *oneCue
+	before.Origin = "before"
+	b, err := json.Marshal(&before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, code := cli(t, nil, "eval-pad", "--measured", name, "--fit", to); code != 0 {
+		t.Fatalf("status %d: %s", code, errs)
+	}
+	after, err := readModel(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(after.Passive, before.Passive) || reflect.DeepEqual(after.Active, before.Active) || !strings.Contains(after.Origin, "active only") || !strings.Contains(after.Origin, before.Origin) {
+		t.Errorf("%+v", after)
 	}
 }
 

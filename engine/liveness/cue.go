@@ -13,6 +13,7 @@ type Cue int
 const (
 	Span        Cue = iota // of the nose tip along the eye line over a turn, in eye distances
 	Protrusion             // … of the nose tip against the mouth: paper that is bent around an axis has none
+	Ridge                  // … by the points for alignment, which err less on what is no head
 	Third                  // third singular value of the tracks
 	Bend                   // what an affine map leaves of the tracks
 	Plane                  // of the turned face, what a turned plane does not explain
@@ -33,7 +34,7 @@ const (
 	cues
 )
 
-var cueNames = [cues]string{"span", "protrusion", "third", "bend", "plane", "cylinder", "parallax", "carried", "drift", "sides",
+var cueNames = [cues]string{"span", "protrusion", "ridge", "third", "bend", "plane", "cylinder", "parallax", "carried", "drift", "sides",
 	"banding", "peak_face", "lattice", "fringe", "continuity", "likeness", "cut", "tint", "picture"}
 
 // String is the cue's name in calibrations and reports.
@@ -63,6 +64,7 @@ func measure(frames []Frame, same Likeness) (m Measures) {
 	m[Continuity], m[Resemblance] = same.least(frames)
 	m[Span] = span(series(frames, yaw))
 	m[Protrusion] = span(series(frames, protrusion))
+	m[Ridge] = span(series(frames, ridge))
 	m[Third], m[Bend] = third(frames), bend(frames)
 	m[Plane], m[Cylinder], m[Parallax] = surface(frames)
 	m[Carried], m[Drift], m[Banding] = carried(all), drift(all), banding(all)
@@ -83,7 +85,7 @@ func measure(frames []Frame, same Likeness) (m Measures) {
 	m[Lattice] = over(.5, func(f *Frame) float64 { return f.fine.lattice })
 	m[Fringe] = over(.7, func(f *Frame) float64 { return f.fine.fringe })
 	if len(frames) < MinFrames { // single pictures show neither depth nor motion
-		for _, c := range []Cue{Span, Protrusion, Third, Bend, Plane, Cylinder, Parallax, Carried, Drift, Banding, Continuity, Resemblance, Cut, Tint} {
+		for _, c := range []Cue{Span, Protrusion, Ridge, Third, Bend, Plane, Cylinder, Parallax, Carried, Drift, Banding, Continuity, Resemblance, Cut, Tint} {
 			m[c] = math.NaN()
 		}
 	}

@@ -22,7 +22,7 @@ type Example struct {
 // gives no cue a weight against its direction, however much that would help on the
 // examples.
 var directions = [cues]float64{
-	Span: 1, Protrusion: 1, Third: 1, Bend: 1, Plane: 1, Cylinder: 1, Parallax: 1,
+	Span: 1, Protrusion: 1, Ridge: 1, Third: 1, Bend: 1, Plane: 1, Cylinder: 1, Parallax: 1,
 	Carried: -1, Drift: -1, Sides: -1, Banding: -1, PeakFace: -1, Lattice: -1, Fringe: -1,
 	Continuity: 1, Resemblance: 1, Cut: 0, Tint: -1, Picture: 0,
 }
@@ -31,10 +31,14 @@ var directions = [cues]float64{
 // or has. A cue that has nothing to do with it would only be fitted to chance; a kind
 // that is not listed may be told by any.
 var telling = map[string][]Cue{
-	"paper":     {Span, Protrusion, Third, Bend, Plane, Cylinder, Parallax, Carried, Drift, Sides},
+	"paper":     {Span, Protrusion, Ridge, Third, Bend, Plane, Cylinder, Parallax, Carried, Drift, Sides},
 	"display":   {Carried, Drift, Sides, Banding, PeakFace, Lattice, Fringe},
 	"recording": {Continuity, Resemblance, Tint, Carried, Drift},
 }
+
+// skewed are the cues of which a few of the living have many times what the others
+// have; see Term.Log. Otherwise those few would set the scale.
+var skewed = [cues]float64{Drift: .3}
 
 // penalty is how strongly weights are held back.
 const penalty = .002
@@ -218,14 +222,15 @@ func (f *fitting) scale(c Cue, living []*Example) {
 	if directions[c] == 0 {
 		return
 	}
+	t := Term{Log: skewed[c]}
 	var of, all []float64
 	for _, e := range living {
-		if v := e.Measures[c]; !math.IsNaN(v) {
+		if v := t.scaled(e.Measures[c]); !math.IsNaN(v) {
 			of = append(of, v)
 		}
 	}
 	for i := range f.examples {
-		if v := f.examples[i].Measures[c]; !math.IsNaN(v) {
+		if v := t.scaled(f.examples[i].Measures[c]); !math.IsNaN(v) {
 			all = append(all, v)
 		}
 	}
@@ -237,16 +242,8 @@ func (f *fitting) scale(c Cue, living []*Example) {
 		return
 	}
 	f.used[c] = true
-	f.terms[c] = Term{Mid: median(of), Scale: spread}
-}
-
-// z is a cue on its scale, split at 0.
-func (f *fitting) z(e *Example, c Cue) float64 {
-	v := e.Measures[c]
-	if math.IsNaN(v) {
-		return 0
-	}
-	return min(max((v-f.terms[c].Mid)/f.terms[c].Scale, -zLimit), zLimit)
+	t.Mid, t.Scale = median(of), spread
+	f.terms[c] = t
 }
 
 func (f *fitting) logit(e *Example) float64 {
@@ -255,7 +252,7 @@ func (f *fitting) logit(e *Example) float64 {
 		if !f.used[c] {
 			continue
 		}
-		if z := f.z(e, c); z < 0 {
+		if z := f.terms[c].z(e.Measures[c]); z < 0 {
 			sum += f.low[c] * z
 		} else {
 			sum += f.high[c] * z
@@ -296,7 +293,7 @@ func (f *fitting) descend() {
 		weights[i] = f.weight(&f.examples[i], living)
 		for c := range cues {
 			if f.used[c] {
-				zs[i][c] = f.z(&f.examples[i], c)
+				zs[i][c] = f.terms[c].z(f.examples[i].Measures[c])
 			}
 		}
 	}
@@ -355,7 +352,7 @@ func (f *fitting) regression() Regression {
 	for c := range cues {
 		if f.used[c] && (f.low[c] != 0 || f.high[c] != 0) {
 			t := f.terms[c]
-			r.Terms[c.String()] = Term{Mid: round(t.Mid), Scale: round(t.Scale), Low: round(f.low[c]), High: round(f.high[c])}
+			r.Terms[c.String()] = Term{Log: t.Log, Mid: round(t.Mid), Scale: round(t.Scale), Low: round(f.low[c]), High: round(f.high[c])}
 		}
 	}
 	return r

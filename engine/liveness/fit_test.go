@@ -28,6 +28,42 @@ func examples(n int) (all []Example) {
 	return all
 }
 
+// A cue of which a few have far more than the rest is weighed by its logarithm: what is
+// usual sets the scale, and the model says so.
+func TestFitOfASkewedCue(t *testing.T) {
+	all := examples(80)
+	for i := range all {
+		v := math.Exp(.4*all[i].Measures[Drift]) - .3
+		if all[i].Kind == "display" {
+			v = 5 + .1*v
+		} else if i%40 == 0 {
+			v = 90
+		}
+		all[i].Measures[Drift], all[i].Measures[Fringe] = v, 0
+	}
+	kinds, err := Fit(all, .1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	term := kinds["display"].Terms["drift"]
+	if term.Log != skewed[Drift] || term.Scale > 2 {
+		t.Errorf("%+v", term)
+	}
+	m := Model{Active: kinds}
+	missed := map[string]int{}
+	for i := range all {
+		if e := &all[i]; !e.Broken && (m.Score(&e.Measures, true) >= Threshold) != e.Live {
+			missed[e.Group]++
+		}
+	}
+	if missed["screen"] > 1 || missed[""] > 8 {
+		t.Errorf("wrong about %v", missed)
+	}
+	if z := (Term{Log: .3, Scale: 1}).z(-7); math.IsNaN(z) || math.IsInf(z, 0) {
+		t.Errorf("z %v of what no cue can be", z)
+	}
+}
+
 // A fit knows each kind of attack by its own cue, however alive the rest looks, and
 // turns away no more of the living than it may.
 func TestFitKnowsEachKind(t *testing.T) {

@@ -55,6 +55,7 @@ func TestDepthOfATurn(t *testing.T) {
 	solid, flat := session(1, turns...), session(0, turns...)
 	for name, of := range map[string]func([]Frame) float64{
 		"span": func(f []Frame) float64 { return span(series(f, yaw)) }, "protrusion": func(f []Frame) float64 { return span(series(f, protrusion)) },
+		"ridge": func(f []Frame) float64 { return span(series(f, ridge)) },
 		"third": third, "bend": bend,
 	} {
 		if a, b := of(solid), of(flat); a < 4*b || a < .05 {

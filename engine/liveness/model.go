@@ -35,8 +35,9 @@ type Regression struct {
 	Terms map[string]Term `json:"terms"`
 }
 
-// Term weighs a cue: z = (value − Mid) / Scale, held to ±Limit.
+// Term weighs a cue: z = (value − Mid) / Scale, held to ±zLimit.
 type Term struct {
+	Log   float64 `json:"log,omitempty"` // of ln(value + Log), where it is not 0
 	Mid   float64 `json:"mid"`
 	Scale float64 `json:"scale"`
 	Low   float64 `json:"low"`  // weight of a z below 0
@@ -53,12 +54,25 @@ func (m *Model) Score(v *Measures, active bool) float64 {
 // zLimit holds back cues that are far out.
 const zLimit = 6.0
 
-// contribution of a cue to the logit; NaN weighs nothing.
-func (t Term) contribution(value float64) float64 {
+// scaled is what Mid and Scale are of.
+func (t Term) scaled(value float64) float64 {
+	if t.Log > 0 {
+		return math.Log(max(value, 0) + t.Log)
+	}
+	return value
+}
+
+// z of a value; 0, which weighs nothing, of NaN.
+func (t Term) z(value float64) float64 {
 	if math.IsNaN(value) || t.Scale == 0 {
 		return 0
 	}
-	z := min(max((value-t.Mid)/t.Scale, -zLimit), zLimit)
+	return min(max((t.scaled(value)-t.Mid)/t.Scale, -zLimit), zLimit)
+}
+
+// contribution of a cue to the logit.
+func (t Term) contribution(value float64) float64 {
+	z := t.z(value)
 	if z < 0 {
 		return t.Low * z
 	}
@@ -173,7 +187,7 @@ func Parse(b []byte) (*Model, error) {
 				return nil, fmt.Errorf("read liveness calibration: %s, %s: there are no terms", mode, kind)
 			}
 			for name, t := range r.Terms {
-				if !known[name] || !(t.Scale > 0) {
+				if !known[name] || !(t.Scale > 0) || t.Log < 0 {
 					return nil, fmt.Errorf("read liveness calibration: %s, %s: term %q is not usable", mode, kind, name)
 				}
 			}

@@ -49,6 +49,15 @@ func protrusion(f *engine.Face) float64 {
 	return offset(f, f.Keypoints[engine.NoseTip]).X - offset(f, f.Keypoints[engine.MouthCenter]).X
 }
 
+// ridge is the same by the points for alignment, the mouth's middle between its
+// corners, in sizes of the face: a turned face has its eyes close together.
+func ridge(f *engine.Face) float64 {
+	l := &f.Landmarks
+	dx, dy := l[1].X-l[0].X, l[1].Y-l[0].Y
+	x, y := l[2].X-(l[3].X+l[4].X)/2, l[2].Y-(l[3].Y+l[4].Y)/2
+	return (x*dx + y*dy) / max(math.Hypot(dx, dy), 1) / size(f)
+}
+
 // size is how large a face is in the picture, whatever way it looks: the greater of
 // the distances between the eyes and from them to the mouth, in pixels.
 func size(f *engine.Face) float64 {
