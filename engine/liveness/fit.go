@@ -33,6 +33,7 @@ var directions = [cues]float64{
 var telling = map[string][]Cue{
 	"paper":     {Span, Protrusion, Ridge, Third, Bend, Plane, Cylinder, Parallax, Carried, Drift, Sides},
 	"display":   {Carried, Drift, Sides, Banding, PeakFace, Lattice, Fringe},
+	"close-up":  {Carried, Drift, Banding, PeakFace, Lattice, Fringe},
 	"recording": {Continuity, Resemblance, Tint, Carried, Drift},
 }
 
@@ -261,36 +262,42 @@ func (f *fitting) logit(e *Example) float64 {
 	return sum
 }
 
-// weight of an example in the likelihood.
-func (f *fitting) weight(e *Example, living float64) float64 {
-	w := 1 / living
-	if !e.Live {
-		w = (1 + f.extra[e.Group]) / float64(f.groups[e.Group])
-		total := 0.
-		for g := range f.groups {
-			total += 1 + f.extra[g]
+// weights of the examples in the likelihood: the living together weigh 1, the attacks
+// together as much.
+func (f *fitting) weights() []float64 {
+	all := make([]float64, len(f.examples))
+	living, attacks := 0., 0.
+	for i := range f.examples {
+		e := &f.examples[i]
+		w := 1.
+		if !e.Live {
+			w = (1 + f.extra[e.Group]) / float64(f.groups[e.Group])
 		}
-		w /= total
+		if e.Broken {
+			w *= .15
+		}
+		if all[i] = w; e.Live {
+			living += w
+		} else {
+			attacks += w
+		}
 	}
-	if e.Broken {
-		w *= .15
+	for i := range f.examples {
+		if f.examples[i].Live {
+			all[i] /= living
+		} else {
+			all[i] /= attacks
+		}
 	}
-	return w
+	return all
 }
 
 // descend goes down the penalised likelihood, weights held to their directions.
 func (f *fitting) descend() {
 	const steps, rate = 1500, .7
-	living := 0.
-	for i := range f.examples {
-		if f.examples[i].Live {
-			living++
-		}
-	}
-	weights := make([]float64, len(f.examples))
+	weights := f.weights()
 	zs := make([][cues]float64, len(f.examples))
 	for i := range f.examples {
-		weights[i] = f.weight(&f.examples[i], living)
 		for c := range cues {
 			if f.used[c] {
 				zs[i][c] = f.terms[c].z(f.examples[i].Measures[c])

@@ -18,8 +18,9 @@ const Threshold = 50.0
 const BrokenScore = 25.0
 
 // Model turns measures into a score. It is data: see calibration.json. Each kind of
-// attack ("paper", "display", "recording") has a regression of its own, and the least
-// score counts: that a head is no paper says nothing of whether it is on a display.
+// attack ("paper", "display", "close-up", "recording") has a regression of its own, and
+// the least score counts: that a head is no paper says nothing of whether it is on a
+// display.
 type Model struct {
 	Origin  string                `json:"origin"` // which command made it, from what, when
 	Active  map[string]Regression `json:"active"`

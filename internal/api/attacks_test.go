@@ -106,7 +106,7 @@ func TestAttacksFailAndLifePasses(t *testing.T) {
 	b.want(b.put(b.want(b.link(user, "upload"), 200), photograph(t, studio.Portraits(pool.Victim(0))[0])), 200)
 	shown := func(s attack.Species, active bool) (session string) {
 		a := pool.Attempt(s, 0, active)
-		if active && s.Kind() == "display" { // recordings are dear, and these share theirs
+		if kind := s.Kind(); active && (kind == "display" || kind == "close-up") { // recordings are dear, and these share theirs
 			a.Challenge = []liveness.Move{liveness.Center, liveness.Right, liveness.Left, liveness.Up}
 		}
 		film, err := studio.Film(t.Context(), a)

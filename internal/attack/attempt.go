@@ -61,8 +61,10 @@ func (s Species) Kind() string {
 		return ""
 	case Flat, Bent14, Bent9, Mask, Shaken:
 		return "paper"
-	case Phone, Tablet, CloseUp:
+	case Phone, Tablet:
 		return "display"
+	case CloseUp:
+		return "close-up" // it has no edges to be told by
 	}
 	return "recording"
 }
