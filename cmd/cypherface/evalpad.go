@@ -274,6 +274,9 @@ const spared = .035
 // fitPad fits the score and writes the calibration. Of a mode without attempts stays
 // what the file says already.
 func fitPad(t *terminal, o *padOptions, trials []trial) error {
+	if slices.ContainsFunc(trials, func(r trial) bool { return r.victim >= attack.Reporting(1).Victim(0) }) {
+		return errors.New("fit liveness: there are reporting identities among the attempts")
+	}
 	ofPack := ""
 	if *o.pack.name != "" {
 		ofPack = " --pack " + *o.pack.name
@@ -296,9 +299,6 @@ func fitPad(t *terminal, o *padOptions, trials []trial) error {
 	}{{true, &m.Active}, {false, &m.Passive}} {
 		var examples []liveness.Example
 		for _, r := range trials {
-			if r.victim >= attack.Reporting(1).Victim(0) {
-				return errors.New("fit liveness: there are reporting identities among the attempts")
-			}
 			if r.active == mode.active && r.frames > 0 {
 				examples = append(examples, liveness.Example{Measures: r.measures, Live: r.species == attack.Live, Kind: r.species.Kind(), Group: string(r.species), Person: r.victim, Broken: r.ruledOut()})
 			}
