@@ -290,7 +290,11 @@ func fitPad(t *terminal, o *padOptions, trials []trial) error {
 			return fmt.Errorf("%w (a new file wants attempts of both modes)", err)
 		}
 		m = *old
-		origin = fmt.Sprintf("%s, %s only; the rest: %s", origin, map[bool]string{true: "active", false: "passive"}[one], old.Origin)
+		mode, kept := "active", "passive"
+		if !one {
+			mode, kept = kept, mode
+		}
+		origin += ", " + mode + only + originOf(old.Origin, kept)
 	}
 	m.Origin = origin
 	for _, mode := range []struct {
@@ -320,6 +324,21 @@ func fitPad(t *terminal, o *padOptions, trials []trial) error {
 	}
 	report := newPadReport(trials, &m)
 	return report.print(t.out)
+}
+
+// only parts the origins of two modes that were not fitted at once.
+const only = " only; the rest: "
+
+// originOf is where one mode of a calibration comes from.
+func originOf(origin, mode string) string {
+	if of, ok := strings.CutSuffix(origin[:max(strings.Index(origin, only), 0)], ", "+mode); ok {
+		return of
+	}
+	_, rest, ok := strings.Cut(origin, only)
+	if !ok {
+		return origin
+	}
+	return rest
 }
 
 func readModel(name string) (*liveness.Model, error) {

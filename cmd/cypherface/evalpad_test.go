@@ -244,6 +244,14 @@ func TestFitOfOneMode(t *testing.T) {
 	}
 }
 
+func TestOriginOfAMode(t *testing.T) {
+	for _, c := range [][3]string{{"a", "active", "a"}, {"a", "passive", "a"}, {"a, active only; the rest: b", "active", "a"}, {"a, active only; the rest: b", "passive", "b"}} {
+		if got := originOf(c[0], c[1]); got != c[2] {
+			t.Errorf("%s of %q: %q", c[1], c[0], got)
+		}
+	}
+}
+
 // Each folder is a session, each picture by itself one decision; pictures without a
 // face are counted apart.
 func TestPadFolders(t *testing.T) {
