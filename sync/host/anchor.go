@@ -104,8 +104,11 @@ func (s *serving) keep(ctx context.Context, r hub.Keep) error {
 	}
 	return s.Store.Update(ctx, causeOf(r.Device), func(tx *store.Tx) error {
 		b, err := store.Held(tx, id)
-		if err != nil || b.Anchor.Epoch != last.Epoch || b.Anchor.Size != last.Size {
-			return err // another came meanwhile
+		switch {
+		case err != nil:
+			return err
+		case b.Anchor.Epoch != last.Epoch || b.Anchor.Size != last.Size, fault != "" && fault == b.Anchor.Fault:
+			return nil // another came meanwhile
 		}
 		next.At = tx.Time()
 		b.Anchor = next
