@@ -47,7 +47,7 @@ passive session in the order of their names, pictures right in DIR count one by 
 // padOptions are the flags of eval-pad.
 type padOptions struct {
 	subjects, attempts, workers int
-	living                      int
+	living, skip                int
 	species                     []attack.Species
 	part, parts                 int
 	mode, seeds, cues, cache    string
@@ -58,6 +58,7 @@ type padOptions struct {
 
 func (o *padOptions) define(fs *flag.FlagSet) {
 	fs.IntVar(&o.subjects, "subjects", 40, "`N` identities")
+	fs.IntVar(&o.skip, "skip", 0, "`N` identities to leave out: the first ones, which were looked at before")
 	fs.IntVar(&o.attempts, "attempts", 100, "`N` attempts of each species of attack")
 	fs.IntVar(&o.living, "living", 0, "`N` attempts of living people (default as many as --attempts)")
 	fs.Func("species", "only these `species`, parted by commas, as live,cut-out-mask", func(v string) error {
@@ -95,6 +96,8 @@ func (o *padOptions) check(rest []string) error {
 		return fmt.Errorf("unexpected argument %q", rest[0])
 	case o.subjects < 1 || o.attempts < 1 || o.living < 0:
 		return errors.New("--subjects, --attempts and --living want at least 1")
+	case o.skip < 0 || o.skip+o.subjects > attack.MaxPool:
+		return fmt.Errorf("--skip %d --subjects %d: there are identities 0 to %d", o.skip, o.subjects, attack.MaxPool-1)
 	case o.mode != "" && o.mode != "active" && o.mode != "passive":
 		return fmt.Errorf("--mode %s: want active or passive", o.mode)
 	case o.seeds != "reporting" && o.seeds != "tuning":
@@ -229,6 +232,7 @@ func (o *padOptions) plan() []attack.Attempt {
 	if o.seeds == "tuning" {
 		pool = attack.Tuning(o.subjects)
 	}
+	pool = pool.Skip(o.skip)
 	var all []attack.Attempt
 	for _, active := range []bool{true, false} {
 		if o.mode != "" && active != (o.mode == "active") {

@@ -172,7 +172,7 @@ func TestPadPlan(t *testing.T) {
 
 func TestPadOptions(t *testing.T) {
 	for _, args := range [][]string{
-		{"--subjects", "0"}, {"--seeds", "all"}, {"--fit", "x.json"}, {"--part", "3/2"}, {"--live", "a", "--measured", "b"}, {"left"},
+		{"--subjects", "0"}, {"--skip", "-1"}, {"--skip", "4961"}, {"--seeds", "all"}, {"--fit", "x.json"}, {"--part", "3/2"}, {"--live", "a", "--measured", "b"}, {"left"},
 	} {
 		out, errs, code := cli(t, nil, append([]string{"eval-pad"}, args...)...)
 		if code == 0 || !strings.Contains(strings.ToLower(errs), "usage") && !strings.Contains(errs, "--help") {

@@ -12,7 +12,11 @@ import (
 // as victims nor as attackers.
 func TestTuningAndReportingShareNobody(t *testing.T) {
 	seen := map[int64]string{}
-	for name, pool := range map[string]attack.Pool{"tuning": attack.Tuning(1000), "reporting": attack.Reporting(1000)} {
+	pools := map[string]attack.Pool{
+		"tuning": attack.Tuning(1000), "reporting": attack.Reporting(48), "unseen": attack.Reporting(1000).Skip(48),
+		"last": attack.Reporting(48).Skip(attack.MaxPool - 48),
+	}
+	for name, pool := range pools {
 		for i := range pool.Size() {
 			for role, seed := range map[string]int64{"victim": pool.Victim(i), "attacker": pool.Other(i)} {
 				if who := seen[seed]; who != "" {

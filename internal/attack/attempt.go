@@ -92,6 +92,9 @@ const (
 	attackersFrom             = 5_000 // further
 )
 
+// MaxPool is how many identities there are of either kind.
+const MaxPool = attackersFrom
+
 // Pool are identities: N who are enrolled and who attack them.
 type Pool struct {
 	from int64
@@ -103,6 +106,10 @@ func Tuning(n int) Pool { return Pool{tuningFrom, n} }
 
 // Reporting are n identities to report with, and for nothing else.
 func Reporting(n int) Pool { return Pool{reportingFrom, n} }
+
+// Skip are as many identities, without the first n of the pool: those that somebody
+// has looked at already.
+func (p Pool) Skip(n int) Pool { return Pool{p.from + int64(n), p.n} }
 
 // Size is the number of people enrolled.
 func (p Pool) Size() int { return p.n }
