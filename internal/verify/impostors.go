@@ -73,21 +73,36 @@ func bestWrong(mate store.PersonID, hits []engine.Hit) (h engine.Hit, ok bool) {
 	return engine.Hit{}, false
 }
 
-// flagLookAlike asks an operator about two people whom the network takes for
-// each other: a probe that was verified as mate would have passed as another,
-// too. It asks once, whatever the answer was, and no more than store.MaxReviews
-// about one person at a time.
-func (s *Service) flagLookAlike(tx *store.Tx, m store.MerchantID, mate store.PersonID, hits []engine.Hit, threshold float64) error {
-	h, ok := bestWrong(mate, hits)
-	if !ok || h.Score < threshold {
+// lookAlikes are two people whom the network takes for each other, as one probe
+// reached the threshold with both; the zero value are none.
+type lookAlikes struct {
+	mate, other store.PersonID
+	score       float64 // of the other
+}
+
+// rivals are the look-alikes among the hits of a probe that shows mate.
+func rivals(mate store.PersonID, hits []engine.Hit, threshold float64) lookAlikes {
+	if h, ok := bestWrong(mate, hits); ok && h.Score >= threshold {
+		return lookAlikes{mate, store.PersonID(h.ID), h.Score}
+	}
+	return lookAlikes{}
+}
+
+// flag asks an operator about two people. It asks once, whatever the answer was, and
+// no more than store.MaxReviews about one person at a time.
+func (s *Service) flag(tx *store.Tx, m store.MerchantID, two lookAlikes) error {
+	if two.other == "" {
 		return nil
 	}
-	other := store.PersonID(h.ID)
-	if _, err := store.GetOf[store.Person](tx, m, other); errors.Is(err, store.ErrNotFound) {
-		return nil // erased since the search
+	for _, p := range []store.PersonID{two.mate, two.other} {
+		if _, err := store.GetOf[store.Person](tx, m, p); errors.Is(err, store.ErrNotFound) {
+			return nil // erased since the search
+		} else if err != nil {
+			return err
+		}
 	}
 	_, err := store.AskOnce(tx, &store.Review{ID: store.NewID[store.ReviewID](tx.Time()), Merchant: m, Reason: store.ReviewLookAlike,
-		Persons: []store.PersonID{mate, other}, Score: s.cal.Similarity(h.Score)})
+		Persons: []store.PersonID{two.mate, two.other}, Score: s.cal.Similarity(two.score)})
 	return err
 }
 

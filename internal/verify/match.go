@@ -48,18 +48,19 @@ func (s *Service) Verify(ctx context.Context, r VerifyRequest) (Result, error) {
 		Faces:      face.faces,
 		Warnings:   face.warnings,
 	}
-	var hits []engine.Hit
+	var two lookAlikes
 	if res.Match {
 		g := s.galleries.of(r.Merchant)
-		hits = g.Search(probe, 2)
+		hits := g.Search(probe, 2)
 		g.impostors.note(r.Person, hits)
+		two = rivals(r.Person, hits, threshold)
 	}
 	event := store.Event{Kind: store.EventDecision, Action: op, Merchant: r.Merchant, Person: r.Person, Session: r.Session,
 		Outcome: outcome(res.Match), Reasons: face.warnings,
 		Counters: map[string]float64{"similarity": res.Similarity, "threshold": res.Threshold, "faces": float64(face.faces)}}
 	err = s.recordDecision(ctx, r.Cause, event, r.Also == nil, func(tx *store.Tx, e store.Event) error {
 		res.Event = e
-		if err := s.flagLookAlike(tx, r.Merchant, r.Person, hits, threshold); err != nil || r.Also == nil {
+		if err := s.flag(tx, r.Merchant, two); err != nil || r.Also == nil {
 			return err
 		}
 		return r.Also(tx, res)
@@ -124,8 +125,8 @@ func (s *Service) Identify(ctx context.Context, r IdentifyRequest) (Identificati
 			"gallery": float64(size), "candidates": float64(len(res.Candidates))}}
 	err = s.recordDecision(ctx, r.Cause, event, r.Also == nil, func(tx *store.Tx, e store.Event) error {
 		res.Event = e
-		if r.Also == nil {
-			return nil
+		if err := s.flag(tx, r.Merchant, v.two); err != nil || r.Also == nil {
+			return err
 		}
 		return r.Also(tx, res)
 	})
@@ -188,6 +189,7 @@ type verdict struct {
 	person    store.PersonID // who reaches the threshold, or nobody
 	ambiguous bool           // several do, and the best is not far ahead
 	score     float64        // of the best hit, −1 in an empty gallery
+	two       lookAlikes     // who reach it together
 }
 
 // rivalGap is how far behind the best score another one must lie, as a cosine:
@@ -201,10 +203,10 @@ func verdictOf(hits []engine.Hit, threshold float64) verdict {
 	if len(hits) == 0 {
 		return verdict{score: -1}
 	}
-	v := verdict{score: hits[0].Score}
+	v := verdict{score: hits[0].Score, two: rivals(store.PersonID(hits[0].ID), hits, threshold)}
 	switch {
 	case v.score < threshold:
-	case len(hits) > 1 && hits[1].Score >= threshold && v.score-hits[1].Score < rivalGap:
+	case v.two.other != "" && v.score-v.two.score < rivalGap:
 		v.ambiguous = true
 	default:
 		v.person = store.PersonID(hits[0].ID)

@@ -171,8 +171,10 @@ func (w *watch) decide(ctx context.Context, d decision, counters map[string]floa
 		if event.Outcome, event.Reasons, err = w.outcome(tx, d, life); err != nil {
 			return err
 		}
-		_, err = store.Append(tx, event, nil)
-		return err
+		if _, err = store.Append(tx, event, nil); err != nil {
+			return err
+		}
+		return w.flag(tx, w.cfg.Merchant, d.two)
 	})
 	if err != nil {
 		return fmt.Errorf("record decision: %w", err)

@@ -85,6 +85,7 @@ type decision struct {
 	frames    int            // that were compared
 	took      time.Duration  // from the first comparison
 	ambiguous bool           // why nobody: several people fit
+	two       lookAlikes     // whom one of the frames fits, if one does
 }
 
 func newTracker(r rules) *tracker {
@@ -241,6 +242,9 @@ func (t *tracker) settle(now time.Time, tr *track, p store.PersonID) (decision, 
 		}
 		if v.ambiguous {
 			ambiguous++
+		}
+		if v.two.other != "" {
+			d.two = v.two
 		}
 	}
 	d.ambiguous = p == "" && 2*ambiguous >= len(tr.evidence)
