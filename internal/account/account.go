@@ -28,9 +28,12 @@ import (
 
 // What callers branch on.
 var (
-	// ErrRefused is a login that was not one, whyever: unknown address, wrong
-	// password or code, an account or merchant that may not act.
+	// ErrRefused is a login that was not one: unknown address, wrong password or code.
 	ErrRefused = errors.New("login refused")
+	// ErrUnverified and ErrSuspended are for who gave the right password, and nobody
+	// else: the address of the account was never verified; it, or its merchant, may not act.
+	ErrUnverified = errors.New("e-mail address is not verified")
+	ErrSuspended  = errors.New("account or merchant is suspended")
 	// ErrRegistration says that nobody may register, or only with an invitation.
 	ErrRegistration = errors.New("registration is closed")
 	ErrCode         = errors.New("code is wrong, was used or has expired")
@@ -151,18 +154,19 @@ func byEmail(tx *store.Tx, address string) (account store.Account, ok bool, err 
 	return account, err == nil, err
 }
 
-// acts reports why an account may not sign in; "" that it may.
-func acts(tx *store.Tx, account *store.Account) (reason string, err error) {
+// acts reports why an account may not sign in, for the journal and as ErrUnverified or
+// ErrSuspended; "" that it may.
+func acts(tx *store.Tx, account *store.Account) (reason string, why, err error) {
 	m, err := store.Get[store.Merchant](tx, account.Merchant)
 	switch {
 	case err != nil:
-		return "", err
+		return "", nil, err
 	case account.Status != store.Active:
-		return "suspended", nil
+		return "suspended", ErrSuspended, nil
 	case m.Status != store.Active:
-		return "merchant", nil
+		return "merchant", ErrSuspended, nil
 	case !account.Verified:
-		return "unverified", nil
+		return "unverified", ErrUnverified, nil
 	}
-	return "", nil
+	return "", nil, nil
 }

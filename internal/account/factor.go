@@ -90,7 +90,7 @@ func (s *Accounts) Second(ctx context.Context, p Proof) (in Login, err error) {
 		return in, err
 	}
 	defer done()
-	refused := false
+	var refused error
 	err = s.store.Update(ctx, p.as(id), func(tx *store.Tx) error {
 		ticket, err := s.ticket(tx, p.Ticket)
 		if err != nil {
@@ -100,17 +100,17 @@ func (s *Accounts) Second(ctx context.Context, p Proof) (in Login, err error) {
 		if err != nil {
 			return err
 		}
-		reason, err := acts(tx, &account)
+		reason, why, err := acts(tx, &account)
 		if err != nil {
 			return err
 		}
 		by, ok := "", false
-		if reason == "" {
+		if why == nil {
 			by, ok = s.checkProof(&account, &ticket, p)
 			reason = cmp.Or(by, "factor")
 		}
 		if !ok {
-			refused = true
+			refused = cmp.Or(why, ErrRefused)
 			if ticket.Tries++; ticket.Tries < maxTries {
 				err = store.Put(tx, &ticket)
 			} else {
@@ -124,10 +124,7 @@ func (s *Accounts) Second(ctx context.Context, p Proof) (in Login, err error) {
 		in, err = s.letIn(tx, p.Caller, &account, "password", by)
 		return err
 	})
-	if err == nil && refused {
-		err = ErrRefused
-	}
-	return in, err
+	return in, cmp.Or(err, refused)
 }
 
 // ticket is find for the second step of a login: ErrRefused where there is none.

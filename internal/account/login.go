@@ -33,7 +33,8 @@ type Login struct {
 func fold(address string) string { return strings.ToLower(strings.TrimSpace(address)) }
 
 // Login checks a password. It takes one hash, whatever is wrong, and one
-// transaction. The error is ErrRefused, LockedError, auth.ErrBusy or auth.ErrClock.
+// transaction. The error is ErrRefused, ErrUnverified, ErrSuspended, LockedError,
+// auth.ErrBusy or auth.ErrClock.
 func (s *Accounts) Login(ctx context.Context, a Attempt) (in Login, err error) {
 	if err := s.clockKnown(); err != nil {
 		return in, err
@@ -67,15 +68,20 @@ func (s *Accounts) Login(ctx context.Context, a Attempt) (in Login, err error) {
 	if account.ID != "" {
 		cause = a.as(account.ID)
 	}
-	refused := false
+	var refused error
 	err = s.store.Update(ctx, cause, func(tx *store.Tx) error {
 		reason, now, err := s.judge(tx, account, ok)
 		if err != nil {
 			return err
 		}
 		if reason != "" {
-			refused = true
+			refused = ErrRefused
 			return s.refuse(tx, a.Caller, of, account.Merchant, "login", reason)
+		}
+		if reason, refused, err = acts(tx, &now); refused != nil {
+			return a.note(tx, now.Merchant, "login", store.OutcomeDenied, reason)
+		} else if err != nil {
+			return err
 		}
 		if fresh != "" {
 			now.Password = fresh
@@ -83,13 +89,10 @@ func (s *Accounts) Login(ctx context.Context, a Attempt) (in Login, err error) {
 		in, err = s.firstStep(tx, a.Caller, &now)
 		return err
 	})
-	if err == nil && refused {
-		err = ErrRefused
-	}
-	return in, err
+	return in, cmp.Or(err, refused)
 }
 
-// judge says why somebody is not let in, and returns the account as it is now.
+// judge says why somebody is not whom he says he is, and returns the account as it is now.
 func (s *Accounts) judge(tx *store.Tx, seen store.Account, ok bool) (reason string, now store.Account, err error) {
 	if seen.ID == "" {
 		return "unknown", now, nil
@@ -103,8 +106,7 @@ func (s *Accounts) judge(tx *store.Tx, seen store.Account, ok bool) (reason stri
 	case !ok || now.Password != seen.Password: // or it was changed meanwhile
 		return "password", now, nil
 	}
-	reason, err = acts(tx, &now)
-	return reason, now, err
+	return "", now, nil
 }
 
 // refuse counts a failure and notes it.

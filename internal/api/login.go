@@ -127,7 +127,11 @@ func (c *call) accountProblem(err error) error {
 	case errors.As(err, &field):
 		return fail(http.StatusBadRequest, "a field is not well formed").Field(field.Field, field.Issue)
 	case errors.Is(err, account.ErrRefused):
-		return fail(http.StatusUnauthorized, "the login was refused: the address or the password is wrong, or the account may not sign in")
+		return fail(http.StatusUnauthorized, "the login was refused: the address or the password is wrong")
+	case errors.Is(err, account.ErrUnverified):
+		return fail(http.StatusForbidden, "the e-mail address is not verified: use the code that was sent to it, or have another sent (/email/resend/)")
+	case errors.Is(err, account.ErrSuspended):
+		return fail(http.StatusForbidden, "the account or its merchant is suspended: ask the operator of the box")
 	case errors.Is(err, account.ErrRegistration):
 		return fail(http.StatusForbidden, "registration is closed")
 	case errors.Is(err, account.ErrCode):

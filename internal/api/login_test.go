@@ -134,7 +134,7 @@ func TestLogin(t *testing.T) {
 }
 
 // Whatever is wrong with a login, the answer is the same and the work too: one
-// password is hashed.
+// password is hashed. Why an account may not sign in hears who has its password.
 func TestFailingLoginsAreAlike(t *testing.T) {
 	b := newBox(t, store.Sandbox)
 	b.person("ada@example.org", store.RoleOwner)
@@ -164,10 +164,9 @@ func TestFailingLoginsAreAlike(t *testing.T) {
 		{"wrong password", "ada@example.org", "not the password"},
 		{"unknown", "nobody@example.org", password},
 		{"no address at all", "nobody", password},
-		{"suspended", "s@example.org", password},
-		{"suspended, wrong password", "s@example.org", "x"},
-		{"not verified", "u@example.org", password},
-		{"merchant suspended", "m@example.org", password},
+		{"suspended", "s@example.org", "x"},
+		{"not verified", "u@example.org", "x"},
+		{"merchant suspended", "m@example.org", "x"},
 		{"much too long", "ada@example.org", strings.Repeat("a", 5000)},
 	} {
 		before := auth.Hashed()
@@ -181,6 +180,12 @@ func TestFailingLoginsAreAlike(t *testing.T) {
 		}
 		if said != first || a.header.Get("Retry-After") != "" {
 			t.Errorf("%s: answered %s\nthe others %s", tt.name, said, first)
+		}
+	}
+	for email, why := range map[string]string{"s@example.org": "suspended", "u@example.org": "not verified", "m@example.org": "suspended"} {
+		before := auth.Hashed()
+		if a := b.want(b.signIn(email, password), 403); !strings.Contains(a.raw, why) || auth.Hashed() != before+1 {
+			t.Errorf("%s: answered %s, %d passwords were hashed", email, a.raw, auth.Hashed()-before)
 		}
 	}
 	before := auth.Hashed()

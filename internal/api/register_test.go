@@ -86,7 +86,7 @@ func TestRegisterVerifyLogin(t *testing.T) {
 	b := newBox(t, store.Sandbox)
 	log := b.accounts(t, account.Config{Registration: account.Open, BaseURL: "https://box.example"})
 	golden(t, b, "register-merchant.json", b.want(b.registerMerchant(" Ada@Example.org "), 201))
-	b.want(b.signIn("ada@example.org", password), 401)
+	b.want(b.signIn("ada@example.org", password), 403)
 	if strings.Contains(log.String(), "example.org") || !strings.Contains(log.String(), "cypherface mail codes") {
 		t.Errorf("the log tells too much or too little: %s", log)
 	}
