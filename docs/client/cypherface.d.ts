@@ -833,7 +833,7 @@ export declare class CypherFace {
   loginFactor(ticket: string, proof: { code: string } | { recoveryCode: string } | { passkey: object }): Promise<Login>;
   loginPasskey(ticket: string): Promise<{ success: true; options: { publicKey: object } }>;
   listFactors(): Promise<Factors>;
-  setupTotp(password: string): Promise<Done & { secret: string; otpauthUrl: string }>;
+  setupTotp(password: string): Promise<Done & { secret: string; otpauthUrl: string; qrCode: string }>;
   confirmTotp(code: string): Promise<FactorAdded>;
   passkeyOptions(password: string): Promise<{ success: true; options: { publicKey: object }; ticket: string }>;
   addPasskey(ticket: string, name: string, credential: object): Promise<FactorAdded>;

@@ -1,5 +1,5 @@
 'use strict'
-// The page at /account/: signing in, and one's passkeys. The token of the login lives
+// The page at /account/: signing in, and one's second factors. The token of the login lives
 // in this script alone: who closes or reloads the page signs in again.
 
 const $ = id => document.getElementById(id)
@@ -137,7 +137,7 @@ inForm.addEventListener('submit', e => doing(e, async () => {
   $('use').disabled = has('passkey') && unready() !== ''
   show('second')
   if ($('use').disabled) say(unready(), true)
-}, { 401: 'The address or the password is wrong, or the account may not sign in.' }))
+}, { 401: 'The address or the password is wrong.' }))
 
 const late = 'After some minutes, or several wrong tries, it takes the password once more: start again then.'
 
@@ -177,8 +177,8 @@ async function enter(login) {
 
 function leave() {
   token = ticket = ''
-  $('codes').hidden = true
-  $('codes').querySelector('ol').replaceChildren()
+  showCodes([])
+  showSecret()
   $('keys').replaceChildren()
   for (const form of document.querySelectorAll('form')) form.reset()
   show('in')
@@ -198,8 +198,24 @@ async function list() {
   const f = await call('GET', '/factors/')
   $('keys').replaceChildren(...f.passkeys.map(keyOf))
   $('none').hidden = f.passkeys.length > 0
-  $('app').textContent = f.totp ? 'An authenticator app is set up.' : 'No authenticator app is set up.'
-  $('left').textContent = `Recovery codes left: ${f.recoveryCodesLeft}.`
+  $('app').textContent = f.totp ? 'An authenticator app is set up.' : 'None is set up yet.'
+  $('app-begin').hidden = f.totp
+  $('app-remove').hidden = !f.totp
+  $('app-remove').open = false
+  $('left').textContent = `${f.recoveryCodesLeft} are left.`
+  $('recovery').hidden = !f.totp && f.passkeys.length === 0
+}
+
+// taken is what stands in the password field of a form, which is empty afterwards.
+function taken(form) {
+  const password = field(form, 'password')
+  form.elements.password.value = ''
+  return password
+}
+
+function showCodes(codes) {
+  $('codes').querySelector('ol').replaceChildren(...codes.map(code => Object.assign(document.createElement('li'), { textContent: code })))
+  $('codes').hidden = codes.length === 0
 }
 
 function keyOf(key) {
@@ -212,9 +228,7 @@ function keyOf(key) {
   remove.addEventListener('click', () => open(true))
   li.querySelector('.keep').addEventListener('click', () => open(false))
   form.addEventListener('submit', e => doing(e, async () => {
-    const password = field(form, 'password')
-    form.reset()
-    await call('POST', '/factors/remove/', { factor: key.passkeyId, password })
+    await call('POST', '/factors/remove/', { factor: key.passkeyId, password: taken(form) })
     await list()
     say(`The passkey ${key.name} was removed. Take it off the device too, where it does not go by itself.`)
   }, { 409: 'This passkey is gone already. Reload the page to see those that there are.' }))
@@ -222,23 +236,61 @@ function keyOf(key) {
 }
 
 $('add').addEventListener('submit', e => doing(e, async () => {
-  const form = $('add'), name = field(form, 'name').trim(), password = field(form, 'password')
-  form.elements.password.value = ''
-  const begun = await call('POST', '/factors/passkeys/options/', { password })
+  const form = $('add'), name = field(form, 'name').trim()
+  const begun = await call('POST', '/factors/passkeys/options/', { password: taken(form) })
   const credential = await make(begun.options)
   const made = await call('POST', '/factors/passkeys/', { ticket: begun.ticket, name, credential })
   form.reset()
   await list()
   say(`The passkey ${made.passkey.name} counts from now on. Other logins of the account were ended.`)
-  if (made.recoveryCodes) {
-    $('codes').querySelector('ol').replaceChildren(...made.recoveryCodes.map(code => Object.assign(document.createElement('li'), { textContent: code })))
-    $('codes').hidden = false
-  }
+  if (made.recoveryCodes) showCodes(made.recoveryCodes)
 }, { 409: 'The account has as many passkeys as it may. Remove one first.', 422: 'The box did not take what the browser made, or it took too long. Try again.' }))
 
-$('kept').addEventListener('click', () => {
-  $('codes').hidden = true
-  $('codes').querySelector('ol').replaceChildren()
-})
+$('kept').addEventListener('click', () => showCodes([]))
+
+// The authenticator app, and recovery codes.
+
+// showSecret shows what an app has to learn, or that there is nothing to learn.
+function showSecret(setup) {
+  if (setup) $('qr').src = setup.qrCode
+  else $('qr').removeAttribute('src')
+  $('secret').textContent = setup ? setup.secret.replace(/.{4}(?=.)/g, '$& ') : ''
+  $('app-scan').hidden = !setup
+  $('app-begin').hidden = !!setup
+  $('app-confirm').reset()
+}
+
+$('app-begin').addEventListener('submit', e => doing(e, async () => {
+  showSecret(await call('POST', '/factors/totp/', { password: taken($('app-begin')) }))
+  $('app-confirm').elements.code.focus()
+}, { 409: 'An authenticator app is set up already. Reload the page to see it.' }))
+
+$('app-leave').addEventListener('click', () => { say(''); showSecret() })
+
+$('app-confirm').addEventListener('submit', e => doing(e, async () => {
+  const code = field($('app-confirm'), 'code')
+  $('app-confirm').reset()
+  const made = await call('POST', '/factors/totp/confirm/', { code })
+  showSecret()
+  await list()
+  say('The authenticator app counts from now on. Other logins of the account were ended.')
+  if (made.recoveryCodes) showCodes(made.recoveryCodes)
+}, { 409: 'It took too long, or an app was set up meanwhile. Reload the page.', 422: 'The code is wrong. Look whether the clock of the telephone is right, and take the next one.' }))
+
+const removal = $('app-remove').querySelector('form')
+removal.addEventListener('submit', e => doing(e, async () => {
+  await call('POST', '/factors/remove/', { factor: 'totp', password: taken(removal) })
+  await list()
+  say('The authenticator app counts no more. Delete the entry in the app, too.')
+}, { 409: 'It is gone already. Reload the page.' }))
+
+const renewal = $('recovery').querySelector('form')
+renewal.addEventListener('submit', e => doing(e, async () => {
+  const { recoveryCodes } = await call('POST', '/factors/recovery-codes/', { password: taken(renewal) })
+  await list()
+  $('recovery').querySelector('details').open = false
+  showCodes(recoveryCodes)
+  say('The codes from before are good no more.')
+}))
 
 show('in')

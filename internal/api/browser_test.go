@@ -209,9 +209,10 @@ func (b *browser) authenticator() string {
 	}})["authenticatorId"].(string)
 }
 
-// The page at /account/ in a real browser: a passkey is added, listed, used as the
-// second step of a login, and removed; what goes wrong is said in words.
-func TestPasskeysInABrowser(t *testing.T) {
+// The page at /account/ in a real browser: a passkey and an authenticator app are
+// added, listed, used as the second step of a login, and removed; what goes wrong is
+// said in words.
+func TestFactorsInABrowser(t *testing.T) {
 	page := newBrowser(t)
 	b := newBox(t, store.Sandbox)
 	ada := b.person("ada@example.org", store.RoleOwner)
@@ -303,6 +304,42 @@ func TestPasskeysInABrowser(t *testing.T) {
 		page.says("The passkey " + name + " was removed")
 	}
 	page.until("!document.getElementById('none').hidden")
+
+	// An authenticator app, from its secret to the second step by its codes; other
+	// recovery codes.
+	page.fill("#app-begin [name=password]", "wrong")
+	page.says("The password is wrong.")
+	page.fill("#app-begin [name=password]", password)
+	page.until("!document.getElementById('app-scan').hidden && document.getElementById('qr').naturalWidth > 100")
+	page.shot("6-app")
+	page.click("#app-leave")
+	page.fill("#app-begin [name=password]", password)
+	page.until("!document.getElementById('app-scan').hidden")
+	secret := strings.ReplaceAll(page.run("document.getElementById('secret').textContent").(string), " ", "")
+	page.fill("#app-confirm [name=code]", wrong(b.totp(secret)))
+	page.says("The code is wrong.")
+	page.fill("#app-confirm [name=code]", b.totp(secret))
+	page.says("The authenticator app counts from now on.")
+	page.until("document.getElementById('app-scan').hidden && document.getElementById('app-begin').hidden && document.getElementById('secret').textContent == ''")
+	page.click("#kept")
+	page.click("#recovery summary")
+	page.fill("#recovery [name=password]", password)
+	page.says("The codes from before are good no more.")
+	if n := page.run("document.querySelectorAll('#codes li').length"); n != 10.0 {
+		t.Errorf("%v recovery codes", n)
+	}
+	b.now = b.now.Add(time.Minute) // a code is good once
+	open(home)
+	signIn()
+	page.until("!document.getElementById('second').hidden && !document.getElementById('by-code').hidden && document.getElementById('by-passkey').hidden")
+	page.fill("#by-code [name=code]", b.totp(secret))
+	page.until("!document.getElementById('mine').hidden && !document.getElementById('app-remove').hidden")
+	page.shot("7-app-set-up")
+	page.click("#app-remove summary")
+	page.fill("#app-remove [name=password]", password)
+	page.says("The authenticator app counts no more.")
+	page.until("document.getElementById('recovery').hidden && !document.getElementById('app-begin').hidden")
+
 	open(home)
 	signIn()
 	page.until("!document.getElementById('mine').hidden")
@@ -326,11 +363,11 @@ func TestPasskeysInABrowser(t *testing.T) {
 	open(home)
 	signIn()
 	page.says("Passkeys need the URL of the box")
-	page.shot("6-no-url")
+	page.shot("8-no-url")
 
 	for _, url := range page.asked {
-		if !strings.HasPrefix(url, home+"/") && !strings.HasPrefix(url, ts.URL+"/") && !strings.HasPrefix(url, "about:") {
-			t.Errorf("the page asks %s", url)
+		if !strings.HasPrefix(url, home+"/") && !strings.HasPrefix(url, ts.URL+"/") && !strings.HasPrefix(url, "about:") && !strings.HasPrefix(url, "data:image/png;") {
+			t.Errorf("the page asks %.200s", url)
 		}
 	}
 	for _, line := range page.told {

@@ -1,9 +1,13 @@
 package api
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
+
+	"rsc.io/qr"
 
 	"github.com/cypherface/edge/internal/account"
 	"github.com/cypherface/edge/internal/web"
@@ -125,12 +129,18 @@ func (a *API) setupTOTP(c *call) error {
 }
 
 func (c *call) replySetup(s account.Setup) error {
+	code, err := qr.Encode(s.URL, qr.M)
+	if err != nil {
+		return fmt.Errorf("draw QR code: %w", err)
+	}
 	return c.reply(http.StatusOK, struct {
 		Success bool   `json:"success"`
 		Message string `json:"message"`
 		Secret  string `json:"secret"`
 		URL     string `json:"otpauthUrl"`
-	}{true, "Shown this once. Confirm it with a code.", s.Secret, s.URL})
+		QR      string `json:"qrCode"`
+	}{true, "Shown this once. Confirm it with a code.", s.Secret, s.URL,
+		"data:image/png;base64," + base64.StdEncoding.EncodeToString(code.PNG())})
 }
 
 // confirmTOTP is POST /factors/totp/confirm/.

@@ -41,6 +41,14 @@ func (b *box) totp(secret string) string {
 	return code
 }
 
+// wrong is a code that is another.
+func wrong(code string) string {
+	if code == "000000" {
+		return "000001"
+	}
+	return "000000"
+}
+
 // ticket signs in as far as the second step.
 func (b *box) ticket(email string) string {
 	b.t.Helper()
@@ -60,12 +68,6 @@ func TestTOTP(t *testing.T) {
 	b := newBox(t, store.Sandbox)
 	b.person("ada@example.org", store.RoleOwner)
 	other := b.want(b.signIn("ada@example.org", password), 200)
-	wrong := func(code string) string {
-		if code == "000000" {
-			return "000001"
-		}
-		return "000000"
-	}
 	mine := b.want(b.signIn("ada@example.org", password), 200).text("token")
 	b.want(b.callAs(mine, "POST", "/factors/totp", asJSON(map[string]string{"password": "wrong"})), 400)
 	b.want(b.callAs(mine, "POST", "/factors/totp/confirm", `{"code":"123456"}`), 409)

@@ -108,7 +108,7 @@ func writeLanding(w http.ResponseWriter, s Status, environment, version, url str
 }
 
 // accountPage is GET /account/: where somebody signs in with a browser, and sees to his
-// passkeys. What it shows it asks of the API as any client does. Its script stands in
+// second factors. What it shows it asks of the API as any client does. Its script stands in
 // the page, which lets no other run, and nothing is loaded from elsewhere.
 func (a *API) accountPage(c *call) error {
 	nonce := rand.Text()
@@ -121,5 +121,5 @@ func (a *API) accountPage(c *call) error {
 	if err != nil {
 		return err
 	}
-	return writePage(c.w, b.Bytes(), nonce, "script-src 'nonce-"+nonce+"'", "connect-src 'self'")
+	return writePage(c.w, b.Bytes(), nonce, "script-src 'nonce-"+nonce+"'", "connect-src 'self'", "img-src data:")
 }
