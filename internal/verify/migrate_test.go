@@ -20,13 +20,13 @@ import (
 type turnedEngine struct {
 	*fakeEngine
 	embedded atomic.Int64
-	before   func(n int64) // called before each crop is embedded
+	before   func(ctx context.Context, n int64) // called before each crop is embedded
 }
 
 func (e *turnedEngine) EmbedCrop(ctx context.Context, c engine.Crop) (engine.Template, error) {
 	n := e.embedded.Add(1)
 	if e.before != nil {
-		e.before(n)
+		e.before(ctx, n)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func TestChangeOfThePack(t *testing.T) {
 	}
 	reached := make(chan struct{})
 	hold := make(chan struct{})
-	c.to.before = func(n int64) {
+	c.to.before = func(_ context.Context, n int64) {
 		if n == 18 { // one batch of 16 is stored
 			close(reached)
 			<-hold
@@ -237,7 +237,7 @@ func TestChangeOfThePackWaitsForPeople(t *testing.T) {
 		return store.Delete[store.Crop](tx, all(c.box, store.CropsByPerson, store.Plain(bare))[0].ID)
 	})
 	hold := make(chan struct{})
-	c.to.before = func(int64) { <-hold }
+	c.to.before = func(context.Context, int64) { <-hold }
 	c.open(c.into(), c.from(), true)
 	c.await("begun", func() bool { return c.to.embedded.Load() > 0 })
 	if _, err := c.Finish(t.Context(), cause); !errors.Is(err, verify.ErrUnfinished) {
@@ -288,15 +288,19 @@ func TestChangeOfThePackIsTakenBack(t *testing.T) {
 	for _, running := range []bool{true, false} {
 		c := newChange(t)
 		people := map[byte]store.PersonID{}
-		for who := byte(1); who <= 20; who++ {
+		for who := byte(1); who <= 25; who++ {
 			people[who] = c.person(who)
 		}
 		hold := make(chan struct{})
-		c.to.before = func(n int64) {
-			if n == 18 {
-				<-hold
-			} else if n > 18 {
-				t.Error("people are embedded for a change that is taken back")
+		c.to.before = func(ctx context.Context, n int64) {
+			switch {
+			case n == 18:
+				select {
+				case <-hold:
+				case <-ctx.Done():
+				}
+			case n > 18: // takes a while
+				time.Sleep(20 * time.Millisecond)
 			}
 		}
 		c.open(c.from(), c.from(), true)
@@ -307,19 +311,27 @@ func TestChangeOfThePackIsTakenBack(t *testing.T) {
 		if n := len(all(c.box, store.TemplatesBySpace, store.Plain(c.merchant), store.Plain("two"))); n < 16 {
 			t.Errorf("%d templates of the new space", n)
 		}
-		taken := make(chan error, 1)
 		if running {
+			taken := make(chan error, 1)
 			go func() { taken <- c.Use(t.Context(), cause, c.from()) }()
+			c.await("cancelled", func() bool {
+				var m store.Migration
+				c.view(func(tx *store.Tx) (err error) {
+					m, err = store.Get[store.Migration](tx, store.TheMigration)
+					return err
+				})
+				return m.Stage != store.MigrationEmbedding
+			})
+			close(hold)
+			if err := <-taken; err != nil {
+				t.Fatal(err)
+			}
 		} else {
-			go func() { c.Close(); taken <- nil }()
-		}
-		time.Sleep(10 * time.Millisecond)
-		close(hold)
-		if err := <-taken; err != nil {
-			t.Fatal(err)
-		}
-		if !running {
+			c.Close()
 			c.open(c.from(), c.into(), true)
+		}
+		if n := int(c.to.embedded.Load()); n == len(people) {
+			t.Errorf("running %v: everybody was embedded for a change that is taken back", running)
 		}
 		c.await("taken back", func() bool { m := c.Migration(); return m.Stage == verify.StageNone && m.To == "" })
 		c.wantKnown(people)
