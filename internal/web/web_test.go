@@ -257,10 +257,10 @@ func TestAHandlerThatTakesItsTime(t *testing.T) {
 		if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil {
 			return err
 		}
-		time.Sleep(150 * time.Millisecond) // three deadlines
+		time.Sleep(750 * time.Millisecond) // three deadlines
 		return web.Write(w, 200, "done")
 	})
-	ts := httptest.NewServer(&web.Server{Routes: routes, Deadline: 50 * time.Millisecond})
+	ts := httptest.NewServer(&web.Server{Routes: routes, Deadline: 250 * time.Millisecond})
 	defer ts.Close()
 	resp, err := http.Get(ts.URL + "/long")
 	if err != nil || resp.StatusCode != 200 {
