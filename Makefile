@@ -108,7 +108,7 @@ accuracy: build ## the tables of docs/accuracy.md (needs ../shared/faces)
 	scripts/accuracy
 
 pad: build ## the tables of docs/liveness.md: attacks taken for life, living people turned away
-	bin/cypherface eval-pad --subjects 48
+	bin/cypherface eval-pad --subjects 100 --skip 100
 
 install: build ## install this build on this machine (root)
 	bin/install
