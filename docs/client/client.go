@@ -164,6 +164,11 @@ var operations = map[string]struct{ method, path string }{
 	"ungrantDoor":          {"DELETE", "/doors/{doorId}/grants/{userId}"},
 	"listGrants":           {"GET", "/doors/{doorId}/grants"},
 	"listUserGrants":       {"GET", "/users/{userId}/grants"},
+	"bulkEnrol":            {"POST", "/bulk/enrol"},
+	"listBulk":             {"GET", "/bulk"},
+	"showBulk":             {"GET", "/bulk/{bulkId}"},
+	"endBulk":              {"DELETE", "/bulk/{bulkId}"},
+	"bulkReport":           {"GET", "/bulk/{bulkId}/report"},
 	"ready":                {"GET", "/readyz"},
 	"version":              {"GET", "/version"},
 }
@@ -173,8 +178,10 @@ type call struct {
 	path   []string // parameters of the path: name, value, …
 	query  url.Values
 	header http.Header
-	json   any   // body; or
-	form   *form // body
+	// The body is one of these.
+	json    any
+	form    *form
+	archive io.Reader // a ZIP
 }
 
 // do calls an operation and reads its answer into out.
@@ -212,6 +219,8 @@ func (in *call) body() (io.Reader, string, error) {
 	switch {
 	case in.form != nil:
 		return in.form.encode()
+	case in.archive != nil:
+		return in.archive, "application/zip", nil
 	case in.json != nil:
 		b, err := json.Marshal(in.json)
 		return bytes.NewReader(b), "application/json", err

@@ -90,7 +90,7 @@ func (c *contract) operationsOf(t *testing.T) map[string][2]string {
 // elsewhere are the operations that clients call in another way, or not at all:
 // links bring their own URL, streams go on, pages are for people, and what an
 // operator does has the command line; joining and syncing is between boxes.
-var elsewhere = []string{"uploadImage", "uploadImageForm", "events", "cameraStream", "health", "metrics", "openapi", "docs", "landing", "migration", "bulkEnrol", "listBulk", "showBulk", "endBulk", "bulkReport", "exchangeKey", "exportPeople", "fetchExport", "removeExport", "importPeople", "verifyPage", "resetPage", "invitationPage", "accountPage",
+var elsewhere = []string{"uploadImage", "uploadImageForm", "events", "cameraStream", "health", "metrics", "openapi", "docs", "landing", "migration", "exchangeKey", "exportPeople", "fetchExport", "removeExport", "importPeople", "verifyPage", "resetPage", "invitationPage", "accountPage",
 	"createSite", "listSites", "showSite", "changeSite", "createClaim", "listClaims", "deleteClaim", "listDevices", "showDevice", "revokeDevice",
 	"joinChallenge", "join", "joinRotate", "joinLeave", "sync", "syncStatus", "syncNow", "adoptHeld"}
 
@@ -138,7 +138,7 @@ func TestTypesAreThoseOfTheContract(t *testing.T) {
 		NewSession{}, Frame{}, LivenessMatch{}, LivenessCheck{}, Session{}, VerificationPage{}, Verification{}, Identification{},
 		ConsentText{}, ConsentTextPage{}, ConsentRequest{}, Actor{}, Consent{}, ConsentList{}, Withdrawn{}, PolicyRequest{},
 		CredentialRequest{}, Credential{}, CredentialGiven{}, CredentialShown{}, CredentialVerdict{}, Retention{}, RetentionPreview{}, Review{}, ReviewPage{}, ReviewStatistics{}, MergeUsersRequest{}, UsersMerged{},
-		Door{}, DoorPolicy{}, DoorRequest{}, DoorPolicyRequest{}, ScheduleWindow{}, GrantRequest{}, Grant{}, GrantPage{},
+		Door{}, DoorPolicy{}, DoorRequest{}, DoorPolicyRequest{}, ScheduleWindow{}, GrantRequest{}, Grant{}, GrantPage{}, Bulk{}, BulkEntry{},
 	} {
 		typ := reflect.TypeOf(v)
 		s := c.Components.Schemas[typ.Name()]

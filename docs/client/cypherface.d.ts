@@ -479,6 +479,46 @@ export interface CredentialVerdict {
   requestId: string;
 }
 
+export type BulkOutcome = "enrolled" | "updated" | "exists" | "refused" | "erased";
+
+export interface Bulk {
+  bulkId: string;
+  state: "running" | "done" | "cancelled" | "failed";
+  reason?: string;
+  check: boolean;
+  update: boolean;
+  people: number;
+  done: number;
+  enrolled: number;
+  updated: number;
+  exists: number;
+  refused: number;
+  duplicates: number;
+  rate: number;
+  remaining?: number;
+  notes: string[];
+  createdAt: string;
+  endedAt?: string;
+}
+
+export interface BulkAnswer {
+  success: true;
+  bulk: Bulk;
+}
+
+export interface BulkEntry {
+  number: number;
+  label?: string;
+  outcome: BulkOutcome;
+  reason?: string;
+  hint?: string;
+  userId?: string;
+  possibleDuplicateOf?: string;
+  sameFaceAs?: number;
+  sameFaceAsLabel?: string;
+  pictures?: { name: string; reason: string; hint?: string }[];
+}
+
 export type DoorLiveness = "off" | "passive" | "active";
 
 export interface DoorPolicyRequest {
@@ -923,6 +963,11 @@ export declare class CypherFace {
   ungrantDoor(doorId: string, userId: string): Promise<Done>;
   listGrants(doorId: string, query?: { cursor?: string; limit?: number }): Promise<GrantPage>;
   listUserGrants(userId: string): Promise<GrantPage>;
+  bulkEnrol(archive: Blob | ArrayBuffer | Uint8Array, options?: { check?: boolean; existing?: "skip" | "update"; consent?: string }): Promise<BulkAnswer>;
+  listBulk(): Promise<{ success: true; bulks: Bulk[] }>;
+  showBulk(bulkId: string): Promise<BulkAnswer>;
+  bulkReport(bulkId: string, outcome?: BulkOutcome): Promise<{ success: true; bulkId: string; entries: BulkEntry[] }>;
+  endBulk(bulkId: string): Promise<Done & { bulkId: string }>;
   ready(): Promise<{ status: "ready"; warnings?: string[] }>;
   version(): Promise<{ success: true; version: string; environment: "sandbox" | "production"; pack: string }>;
 }

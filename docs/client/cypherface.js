@@ -103,6 +103,11 @@ export const OPERATIONS = Object.freeze({
   ungrantDoor: ["DELETE", "/doors/{doorId}/grants/{userId}"],
   listGrants: ["GET", "/doors/{doorId}/grants"],
   listUserGrants: ["GET", "/users/{userId}/grants"],
+  bulkEnrol: ["POST", "/bulk/enrol"],
+  listBulk: ["GET", "/bulk"],
+  showBulk: ["GET", "/bulk/{bulkId}"],
+  endBulk: ["DELETE", "/bulk/{bulkId}"],
+  bulkReport: ["GET", "/bulk/{bulkId}/report"],
   ready: ["GET", "/readyz"],
   version: ["GET", "/version"],
 });
@@ -127,8 +132,8 @@ export class CypherFace {
     this.fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
   }
 
-  /** Calls an operation: { path, query, headers, json, form }. */
-  async call(operation, { path = {}, query = {}, headers = {}, json, form } = {}) {
+  /** Calls an operation: { path, query, headers, json, form, archive }. */
+  async call(operation, { path = {}, query = {}, headers = {}, json, form, archive } = {}) {
     const [method, template] = OPERATIONS[operation];
     const filled = template.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(path[name]));
     const asked = Object.entries(query).filter(([, v]) => v !== undefined && v !== "");
@@ -140,6 +145,9 @@ export class CypherFace {
       init.body = JSON.stringify(json);
     } else if (form) {
       init.body = form; // its type has a boundary, which fetch knows
+    } else if (archive) {
+      init.headers["Content-Type"] = "application/zip";
+      init.body = archive;
     }
     return this.answer(await this.fetch(url, init));
   }
@@ -285,6 +293,15 @@ export class CypherFace {
   ungrantDoor(doorId, userId) { return this.call("ungrantDoor", { path: { doorId, userId } }); }
   listGrants(doorId, query = {}) { return this.call("listGrants", { path: { doorId }, query }); }
   listUserGrants(userId) { return this.call("listUserGrants", { path: { userId } }); }
+
+  /** A Blob or bytes of a ZIP; options are { check, existing, consent }. Ask for showBulk until its state is not running. */
+  bulkEnrol(archive, options = {}) { return this.call("bulkEnrol", { archive, query: options }); }
+  listBulk() { return this.call("listBulk"); }
+  showBulk(bulkId) { return this.call("showBulk", { path: { bulkId } }); }
+  /** What became of each person, or of those with one outcome. */
+  bulkReport(bulkId, outcome) { return this.call("bulkReport", { path: { bulkId }, query: { outcome } }); }
+  /** Cancels it, or forgets one that has ended. */
+  endBulk(bulkId) { return this.call("endBulk", { path: { bulkId } }); }
 
   ready() { return this.call("ready"); }
   version() { return this.call("version"); }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cypherface/edge/docs/client"
 	"github.com/cypherface/edge/internal/auth"
 	"github.com/cypherface/edge/internal/verify"
 	"github.com/cypherface/edge/store"
@@ -91,6 +92,44 @@ func TestBulkOverHTTP(t *testing.T) {
 	users := b.want(b.call("GET", "/users/", nil), 200).body["users"].([]any)
 	if len(users) != 1 || users[0].(map[string]any)["email"] != "ada@example.org" || users[0].(map[string]any)["status"] != "enrolled" {
 		t.Errorf("%v", users)
+	}
+}
+
+// The Go client enrols many people at once.
+func TestTheGoClientForBulk(t *testing.T) {
+	b := newBox(t, store.Sandbox)
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := client.New(b.url, b.apiKey)
+	archive := zipOf("people.csv", "firstname,lastname,email,image\nAda,Lovelace,ada@example.org,ada.jpg\nBob,B,no address,bob.jpg\n", "ada.jpg", jpegOf(red).data, "bob.jpg", jpegOf(blue).data)
+	for _, check := range []bool{true, false} {
+		job, err := c.BulkEnrol(ctx, bytes.NewReader(archive), client.BulkOptions{Check: check})
+		must(err)
+		for end := time.Now().Add(time.Minute); job.State == "running" && time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+			job, err = c.Bulk(ctx, job.BulkID)
+			must(err)
+		}
+		if job.State != "done" || job.Check != check || job.Enrolled != 1 || job.Refused != 1 || job.Done != 2 {
+			t.Errorf("%+v", job)
+		}
+		all, err := c.BulkReport(ctx, job.BulkID, "")
+		must(err)
+		refused, err := c.BulkReport(ctx, job.BulkID, "refused")
+		must(err)
+		if len(all) != 2 || len(refused) != 1 || refused[0].Number != 2 || refused[0].Hint == "" || !check && all[0].UserID == "" {
+			t.Errorf("all %+v, refused %+v", all, refused)
+		}
+		must(c.EndBulk(ctx, job.BulkID))
+	}
+	jobs, err := c.Bulks(ctx)
+	must(err)
+	if len(jobs) != 0 {
+		t.Errorf("forgotten, and there: %+v", jobs)
 	}
 }
 

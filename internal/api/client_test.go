@@ -225,7 +225,8 @@ func TestTheJavaScriptClient(t *testing.T) {
 	b := newBox(t, store.Sandbox)
 	b.faces.sees = red
 	dir := t.TempDir()
-	for name, data := range map[string][]byte{"red.jpg": jpegOf(red).data, "blue.jpg": jpegOf(blue).data, "f0.jpg": frame(red, 0).data, "f1.jpg": frame(red, 1).data, "f2.jpg": frame(red, 2).data} {
+	for name, data := range map[string][]byte{"red.jpg": jpegOf(red).data, "blue.jpg": jpegOf(blue).data, "f0.jpg": frame(red, 0).data, "f1.jpg": frame(red, 1).data, "f2.jpg": frame(red, 2).data,
+		"people.zip": zipOf("people.csv", "firstname,lastname,email,image\nZoe,Z,zoe@example.org,zoe.jpg\nYan,Y,no address,zoe.jpg\n", "zoe.jpg", jpegOf(blue).data)} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -154,5 +154,18 @@ assert.equal((await box.reviewStatistics()).falseMatches.dismissed, 1);
 await assert.rejects(box.showCandidate(review.reviewId), { status: 409 }); // it is settled
 assert.equal((await box.mergeUsers(one, { from: two, dryRun: true })).dryRun, true);
 
+// Many people at once.
+let { bulk } = await box.bulkEnrol(picture("people.zip"), { existing: "skip" });
+for (let n = 0; bulk.state === "running" && n < 6000; n++) {
+  await new Promise((done) => setTimeout(done, 10));
+  ({ bulk } = await box.showBulk(bulk.bulkId));
+}
+assert.deepEqual([bulk.state, bulk.enrolled, bulk.refused], ["done", 1, 1]);
+assert.equal((await box.bulkReport(bulk.bulkId)).entries.length, 2);
+assert.equal((await box.bulkReport(bulk.bulkId, "refused")).entries[0].number, 2);
+assert.equal((await box.listBulk()).bulks.length, 1);
+await box.endBulk(bulk.bulkId);
+assert.equal((await box.listBulk()).bulks.length, 0);
+
 assert.deepEqual(Object.keys(OPERATIONS).filter((id) => !asked.has(id)), []);
 console.log("all is well");
