@@ -133,7 +133,7 @@ func TestAccountsFromInvitationToLockOut(t *testing.T) {
 	relay.Refuse(nil)
 	again()
 	code := regexp.MustCompile(`\b[0-9]{6}\b`).FindString(mail("ada@example.org", "Verify your e-mail address"))
-	login(here, first, 401) // not verified
+	login(here, first, 403) // not verified
 	again()
 	d.asks(here, "", "POST", "/email/verify/", fields{"email": "Ada@Example.org", "code": code}, 200)
 	bea := fields{"businessName": "Looms", "firstname": "Bea", "lastname": "Jacquard", "email": "bea@example.org", "password": first, "inviteCode": invited()}
