@@ -1,8 +1,14 @@
 package store
 
+import "bytes"
+
 // deletedBucket says which records were deleted for ever, by their RecordKey: at the
 // central, and on a box those of which it knows. An id is not given twice, so that no
 // box and no backup brings such a record back.
+//
+// The value is empty. At the central it may be sites instead, each with a 0 behind it:
+// their boxes have deleted what the central does not know, and whether they ever had it
+// will show when it comes.
 const deletedBucket = "deleted"
 
 // isFinal says whether a record of a kind that was deleted never comes again: those
@@ -24,7 +30,37 @@ func (tx *Tx) noteDeleted(key string) error {
 // isDeleted says whether a record was deleted for ever.
 func (tx *Tx) isDeleted(key string) (bool, error) {
 	v, err := tx.get(deletedBucket, []byte(key))
-	return v != nil, err
+	return v != nil && len(v) == 0, err
+}
+
+// claimDeleted keeps that a box of a site has deleted a record which the central does
+// not know.
+func (tx *Tx) claimDeleted(key string, s SiteID) error {
+	if k, _ := splitKey(key); !isFinal(k) {
+		return nil
+	}
+	v, err := tx.get(deletedBucket, []byte(key))
+	if err != nil || v != nil && len(v) == 0 || bytes.Contains(v, append([]byte(s), 0)) {
+		return err
+	}
+	return tx.kv.Put(deletedBucket, []byte(key), append(append(bytes.Clone(v), s...), 0))
+}
+
+// deletedBefore says whether a record that has just come is of the scope of a site whose
+// boxes had deleted it before.
+func (tx *Tx) deletedBefore(key string) (bool, error) {
+	v, err := tx.get(deletedBucket, []byte(key))
+	if err != nil {
+		return false, err
+	}
+	for site := range bytes.SplitSeq(v, []byte{0}) {
+		if f := tx.feeds[SiteID(site)]; f != nil {
+			if _, op, err := tx.marked(f, key); err != nil || op == OpPut {
+				return true, err
+			}
+		}
+	}
+	return false, nil
 }
 
 // deletedSince says whether a record that a box made was deleted, and the box did

@@ -23,6 +23,10 @@ const (
 	OpAbsent Op = "absent" // a record is not there, or is of the scope no more: nobody has said that it is deleted, and it may come
 )
 
+// opNever is how OpAbsent lies in a feed where the record never was of the scope: it
+// answers a box that speaks of it, and proves nothing.
+const opNever Op = "never"
+
 // feed is a scope while a transaction changes it.
 type feed struct {
 	site     SiteID
@@ -244,6 +248,13 @@ func parseMark(v []byte) (uint64, Op, error) {
 	return binary.BigEndian.Uint64(v), Op(v[8:]), nil
 }
 
+// hadOnce says whether a record is of a scope, or ever was, as far as the central knows:
+// one that was restored does not know what came into the scope since its backup.
+func (tx *Tx) hadOnce(f *feed, key string) (bool, error) {
+	rev, op, err := tx.marked(f, key)
+	return rev != 0 && op != opNever, err
+}
+
 // mark gives a record the next revision of a feed.
 func (tx *Tx) mark(f *feed, key string, op Op) error {
 	if err := tx.unmark(f, key); err != nil {
@@ -323,7 +334,7 @@ func FeedRange(tx *Tx, site SiteID, from string, limit, maxBytes int) (changes [
 			return false, err
 		}
 		next = string(k[len(prefix):])
-		if op == OpDelete || op == OpAbsent {
+		if op == OpDelete || op == OpAbsent || op == opNever {
 			return true, nil
 		}
 		c, err := tx.change(rev, op, next)
@@ -337,6 +348,9 @@ func FeedRange(tx *Tx, site SiteID, from string, limit, maxBytes int) (changes [
 // change reads the record that a line of a feed is about.
 func (tx *Tx) change(rev uint64, op Op, key string) (FeedChange, error) {
 	k, id := splitKey(key)
+	if op == opNever {
+		op = OpAbsent
+	}
 	c := FeedChange{Rev: rev, Op: op, Kind: k, ID: id}
 	if op != OpPut {
 		return c, nil
@@ -393,10 +407,28 @@ func TrimFeed(tx *Tx, site SiteID, limit int) (n int, err error) {
 		return limit > 0, err
 	})
 	for i := 0; err == nil && i < len(old); i++ {
-		err = tx.unmark(f, old[i])
+		err = tx.trim(f, old[i])
 	}
 	if err == nil && through > f.floor {
 		f.floor, f.changed = through, true
 	}
 	return len(old), err
+}
+
+// trim removes a tombstone. Of what is there and left the scope, feedRecordBucket keeps
+// that it was in it once, see hadOnce, with a revision that is in no feed any more.
+func (tx *Tx) trim(f *feed, key string) error {
+	rev, op, err := tx.marked(f, key)
+	if err != nil {
+		return err
+	}
+	if op == OpAbsent {
+		k, id := splitKey(key)
+		if there, err := tx.get(recordBucket(k), []byte(id)); err != nil {
+			return err
+		} else if there != nil {
+			return tx.kv.Delete(feedBucket, feedKey(f.site, rev))
+		}
+	}
+	return tx.unmark(f, key)
 }

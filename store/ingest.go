@@ -268,19 +268,72 @@ func (tx *Tx) merge(d *Device, e *Edit) (Merged, error) {
 		return Merged{}, err
 	}
 	if there && rec.spec().merchant != d.Merchant {
+		if e.Op != OpPut {
+			return tx.refuseDeletion(f, e, "")
+		}
 		return Merged{Merge: MergeRefused}, tx.sendBack(f, e)
 	}
 	switch {
-	case e.Op == OpErase && e.Kind == KindPerson: // be it of the scope or not: it was once
+	case e.Op == OpErase && e.Kind == KindPerson:
+		if stranger, err := tx.isStranger(f, PersonID(e.ID)); err != nil {
+			return Merged{}, err
+		} else if stranger {
+			return tx.refuseDeletion(f, e, PersonID(e.ID))
+		}
 		return Merged{Merge: MergeAccepted}, tx.eraseHeard(d.Merchant, PersonID(e.ID))
-	case e.Op == OpDelete && there:
-		return Merged{Merge: MergeAccepted}, tx.answered(f, e, func() error { return tx.remove(e.ID, rec) })
 	case e.Op == OpDelete:
-		return Merged{Merge: MergeAccepted}, errors.Join(tx.noteDeleted(RecordKey(e.Kind, e.ID)), tx.sendBack(f, e))
+		return tx.mergeDeletion(f, e, rec, there)
 	case e.Op == OpPut:
 		return tx.mergePut(d, f, e, there)
 	}
 	return Merged{}, fmt.Errorf("%w: operation %q", ErrInvalid, e.Op)
+}
+
+// mergeDeletion deletes what a box has deleted: it may have left its scope since. What
+// the scope never had is not the box's to delete. If it had it nevertheless, as the
+// central was restored to before that, the box knows what it has deleted, and says so
+// again when the record comes into its scope.
+func (tx *Tx) mergeDeletion(f *feed, e *Edit, rec shared, there bool) (Merged, error) {
+	key := RecordKey(e.Kind, e.ID)
+	had, err := tx.hadOnce(f, key)
+	switch {
+	case err != nil:
+		return Merged{}, err
+	case there && !had:
+		return tx.refuseDeletion(f, e, rec.spec().person)
+	case there:
+		err = tx.answered(f, e, func() error { return tx.remove(e.ID, rec) })
+	case had:
+		err = errors.Join(tx.noteDeleted(key), tx.sendBack(f, e))
+	default:
+		err = errors.Join(tx.claimDeleted(key, f.site), tx.sendBack(f, e))
+	}
+	return Merged{Merge: MergeAccepted}, err
+}
+
+// refuseDeletion leaves a record where it is, and an event that says who wanted it gone:
+// no honest box does, unless the central was restored.
+func (tx *Tx) refuseDeletion(f *feed, e *Edit, person PersonID) (Merged, error) {
+	_, err := Append(tx, Event{
+		Kind: EventSystem, Merchant: f.merchant, Site: f.site, Person: person, Action: "deletion", Outcome: OutcomeDenied, Reasons: []string{"never_had"},
+		Change: &Change{Kind: e.Kind, ID: e.ID, Op: e.Op},
+	}, nil)
+	return Merged{Merge: MergeRefused}, errors.Join(err, tx.sendBack(f, e))
+}
+
+// isStranger says whether a person is there and certainly never was of a scope. A central
+// that was restored cannot say so of anybody: who comes into a scope leaves no trace in
+// an older backup.
+func (tx *Tx) isStranger(f *feed, p PersonID) (bool, error) {
+	if tx.layout.info.Epoch > 1 || p == "" {
+		return false, nil
+	}
+	there, err := tx.get(recordBucket(KindPerson), []byte(p))
+	if err != nil || there == nil {
+		return false, err
+	}
+	had, err := tx.hadOnce(f, RecordKey(KindPerson, string(p)))
+	return !had, err
 }
 
 // scopeOf returns the feed of the site of a box.
@@ -310,7 +363,7 @@ func (tx *Tx) sendBack(f *feed, e *Edit) error {
 	case deleted:
 		op = OpDelete
 	case op == "":
-		op = OpAbsent
+		op = opNever
 	}
 	return tx.mark(f, key, op)
 }
@@ -333,6 +386,11 @@ func (tx *Tx) mergePut(d *Device, f *feed, e *Edit, there bool) (Merged, error) 
 	}
 	if tx.checkErased(rec.spec().person) != nil {
 		return Merged{Merge: MergeRefused}, tx.sendBack(f, e)
+	}
+	if e.Kind != KindPerson { // who is spoken of comes into the scope
+		if stranger, err := tx.isStranger(f, rec.spec().person); err != nil || stranger {
+			return tx.refuse(f, e, rec, theirs, err)
+		}
 	}
 	if !there {
 		return tx.mergeNew(f, e, rec, theirs)
@@ -361,7 +419,13 @@ func (tx *Tx) mergeNew(f *feed, e *Edit, rec shared, theirs []byte) (Merged, err
 		return tx.refuse(f, e, rec, theirs, err)
 	}
 	*rec.meta() = Meta{}
-	return Merged{Merge: MergeAccepted}, tx.putMerged(f, e, rec, loaded{})
+	if err := tx.putMerged(f, e, rec, loaded{}); err != nil {
+		return Merged{}, err
+	}
+	if deleted, err := tx.deletedBefore(RecordKey(e.Kind, e.ID)); err != nil || deleted {
+		return tx.refuse(f, e, rec, theirs, errors.Join(err, tx.remove(e.ID, rec)))
+	}
+	return Merged{Merge: MergeAccepted}, nil
 }
 
 // refuse takes nothing of what a box did to a record, and keeps in the journal what it
@@ -462,7 +526,7 @@ func (tx *Tx) answered(f *feed, e *Edit, change func() error) error {
 	if err != nil {
 		return err
 	}
-	if after, _, err := tx.marked(f, key); err != nil || after != before {
+	if after, _, err := tx.marked(f, key); err != nil || after > before {
 		return err
 	}
 	return tx.sendBack(f, e)

@@ -145,8 +145,10 @@ func (tx *Tx) place(f *feed, key string, in bool, op Op) error {
 	if in {
 		return tx.mark(f, key, OpPut)
 	}
-	_, was, err := tx.marked(f, key)
+	rev, was, err := tx.marked(f, key)
 	switch {
+	case err == nil && op == OpDelete && was == OpAbsent && rev <= f.floor: // see trim
+		return tx.unmark(f, key)
 	case err != nil || was != OpPut:
 		return err
 	case tx.emptying != "": // the erasure itself will be in the feed
