@@ -138,6 +138,7 @@ func (b *box) carryOut(o uplink.Output) {
 			err := b.view(func(tx *store.Tx) (err error) {
 				done, err = b.s.hooks.read(tx, o)
 				b.lie(&done)
+				b.s.steal(b, &done)
 				return err
 			})
 			done.Request, done.Err = o, err

@@ -12,6 +12,7 @@ import (
 type Counts struct {
 	Steps, Boxes, Connections, Crashes, Restores, Clones                       int
 	Decisions, Events, Revisions, Snapshots, Holds, Edits, Conflicts, Erasures int
+	Thefts                                                                     int
 }
 
 // Add adds what another run has seen.

@@ -210,6 +210,15 @@ var Breakages = []Broken{
 			return e
 		}))
 	}}},
+	{"theft-served", 5, "the central deletes a grant or a door whoever wants it", hooks{ingest: func(tx *store.Tx, r hub.Ingest) (hub.Ingested, error) {
+		for _, e := range r.Events.Events {
+			if x := e.Edit; x != nil && x.Op == wire.OpDelete {
+				store.Delete[store.Grant](tx, store.GrantID(x.ID))
+				store.Delete[store.Door](tx, store.DoorID(x.ID))
+			}
+		}
+		return hub.IngestOf(tx, r)
+	}}},
 	{"clone-ignored", 6, "a box that is there twice is served", hooks{keepSilence: true}},
 }
 

@@ -83,6 +83,7 @@ func (s *fleet) checkAll() {
 	o.checkPeople()
 	o.checkWrites()
 	o.checkGrants()
+	o.checkDoors()
 	o.checkDeleted()
 	o.checkReceipts()
 }
@@ -349,7 +350,9 @@ func (o *oracle) checkWrites() {
 // knownDeleted says whether the central knows a record as deleted, or a box that
 // serves and has it in its scope.
 func (o *oracle) knownDeleted(key string) bool {
-	return has(&o.s.central.node, "deleted", key) || slices.ContainsFunc(o.s.boxes, func(b *box) bool {
+	t := o.s.central.disk.synced.buckets["deleted"]
+	known := t != nil && t.values[key] != nil && len(t.values[key]) == 0 // otherwise it does not know what was deleted
+	return known || slices.ContainsFunc(o.s.boxes, func(b *box) bool {
 		return b.serves() && has(&b.node, "deleted", key) && o.inScope(b.site, key)
 	})
 }

@@ -48,6 +48,7 @@ type fleet struct {
 	tokens  int
 	calm    bool // no more faults and no more operators
 	hard    bool
+	thief   *rand.Rand // of who has stolen the key of the first box; nil: nobody has
 }
 
 // faults is how often what happens, as chances of each action.
@@ -83,6 +84,7 @@ func Run(seed uint64, opt Options) Result {
 	s := &fleet{world: newWorld(seed, opt.Log), hard: opt.Hard}
 	s.hooks = hooksOf(opt.Break)
 	s.oracle = newOracle(s)
+	s.loseKey(seed)
 	s.choose()
 	s.build()
 	s.live()

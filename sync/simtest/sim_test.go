@@ -50,7 +50,7 @@ func TestFleet(t *testing.T) {
 	}
 	t.Logf("%+v", all)
 	// What never happens is not tested.
-	if !testing.Short() && (all.Crashes == 0 || all.Restores == 0 || all.Erasures == 0 || all.Clones == 0 || all.Conflicts == 0 || all.Snapshots == 0 || all.Holds == 0) {
+	if !testing.Short() && (all.Crashes == 0 || all.Restores == 0 || all.Erasures == 0 || all.Clones == 0 || all.Conflicts == 0 || all.Snapshots == 0 || all.Holds == 0 || all.Thefts == 0) {
 		t.Errorf("something never happened: %+v", all)
 	}
 }
