@@ -502,6 +502,9 @@ func (tx *Tx) mergeFields(f *feed, e *Edit, rec shared) (Merged, error) {
 	if err := decode(plain, next); err != nil {
 		return m, err
 	}
+	if in, err := tx.within(f, next); err != nil || !in { // a grant for the door of another site
+		return tx.refuse(f, e, rec, theirs, err)
+	}
 	return m, tx.putMerged(f, e, next, old)
 }
 
