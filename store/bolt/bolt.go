@@ -11,8 +11,8 @@
 // One goroutine writes. It lets all Updates that wait have their turn in one
 // bbolt transaction, one after another, and makes them durable together; whoever
 // comes meanwhile waits for the next. Nobody waits for company: a lone Update is
-// committed at once. Each runs on the goroutine that called it, and one that
-// fails, panics or exits takes back its own changes only.
+// committed at once. All run on the goroutine of the writer. One that fails, panics or
+// exits takes back its own changes only, and it is its caller who panics or exits.
 //
 // With a Keyring, the keys of new people are durable before what was sealed with
 // them is committed, and an Update that erases somebody returns when his key is
@@ -141,7 +141,7 @@ func Open(path string, opt Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
-	go s.write()
+	go s.write(nil)
 	return s, nil
 }
 

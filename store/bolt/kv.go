@@ -27,11 +27,10 @@ func (v *kv) guard(err *error) {
 
 // bucket returns a bucket, nil if there is none.
 func (v *kv) bucket(name string) *bbolt.Bucket {
-	b := v.buckets[name]
-	if b == nil {
-		if b = v.tx.Bucket([]byte(name)); b != nil {
-			v.keep(name, b)
-		}
+	b, known := v.buckets[name]
+	if !known {
+		b = v.tx.Bucket([]byte(name))
+		v.keep(name, b)
 	}
 	return b
 }
@@ -130,8 +129,9 @@ func (v *kv) Buckets() (names []string, err error) {
 // that it made stay, empty.
 type batch struct {
 	kv
-	undo []undo
-	size int // bytes put
+	undo  []undo
+	size  int        // bytes put
+	group []*request // who had a turn
 }
 
 type undo struct {
@@ -161,7 +161,7 @@ func (b *batch) change(bucket string, key, value []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	before := bytes.Clone(bb.Get(key))
+	before := bb.Get(key)
 	if value == nil {
 		if before == nil {
 			return nil

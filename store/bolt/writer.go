@@ -26,13 +26,17 @@ const (
 
 // request is an Update on its way through the writer.
 type request struct {
-	cause  store.Cause
-	state  atomic.Int32
-	turn   chan *batch // the writer gives the word
-	ran    chan bool   // the answer: done, or to be taken back
-	done   chan error  // the fate of the group
-	commit store.Commit
-	erased []store.PersonTag
+	cause store.Cause
+	fn    func(*store.Tx) error
+	state atomic.Int32
+	fate  chan error // that of the group
+
+	// What came of fn, to be read once fate has been heard.
+	err      error
+	panicked any
+	exited   bool
+	commit   store.Commit
+	erased   []store.PersonTag
 }
 
 const (
@@ -43,32 +47,33 @@ const (
 
 // Update runs fn in a transaction.
 func (s *Store) Update(ctx context.Context, cause store.Cause, fn func(*store.Tx) error) error {
-	r := &request{cause: cause, turn: make(chan *batch, 1), ran: make(chan bool, 1), done: make(chan error, 1)}
+	r := &request{cause: cause, fn: fn, fate: make(chan error, 1)}
 	if err := s.enqueue(ctx, r); err != nil {
 		return err
 	}
-	var b *batch
 	select {
-	case b = <-r.turn:
-	case err := <-r.done: // refused before its turn
-		return err
+	case err := <-r.fate:
+		return r.end(err)
 	case <-ctx.Done():
 		if r.state.CompareAndSwap(waiting, withdrawn) {
 			return ctx.Err()
 		}
-		select {
-		case b = <-r.turn:
-		case err := <-r.done:
-			return err
-		}
+		return r.end(<-r.fate)
 	}
-	err := s.run(r, b, fn)
-	// A failed Update waits too: it failed over what it saw, and that was perhaps
-	// the work of others that is only now being committed.
-	if fate := <-r.done; fate != nil {
+}
+
+// end ends an Update as its fn has ended. One that failed has waited too: it failed
+// over what it saw, and that was perhaps the work of others that is only now committed.
+func (r *request) end(fate error) error {
+	switch {
+	case r.exited:
+		runtime.Goexit()
+	case r.panicked != nil:
+		panic(r.panicked)
+	case fate != nil:
 		return fate
 	}
-	return err
+	return r.err
 }
 
 func (s *Store) enqueue(ctx context.Context, r *request) error {
@@ -88,36 +93,19 @@ func (s *Store) enqueue(ctx context.Context, r *request) error {
 	}
 }
 
-// run has the turn: it runs fn on the goroutine of the caller, while the writer
-// waits. However fn ends, the writer gets its answer.
-func (s *Store) run(r *request, b *batch, fn func(*store.Tx) error) (err error) {
-	good := false
-	defer func() { r.ran <- good }()
-	defer s.notice(&err)
-	defer faults(&err)()
-	tx, err := s.layout.Write(b, r.cause)
-	if err != nil {
-		return err
-	}
-	defer tx.Abandon()
-	if err := fn(tx); err != nil {
-		return err
-	}
-	brought, err := tx.Finish()
-	if err == nil {
-		r.commit, r.erased, good = brought, tx.Erased(), true
-	}
-	return err
-}
-
-// write is the writer: it serves the queue until that is closed and empty.
-func (s *Store) write() {
-	defer close(s.stopped)
+// write is the writer: it serves the queue until that is closed and empty. Where another
+// has left off in the midst of a group, it goes on with that.
+func (s *Store) write(begun *batch) {
 	debug.SetPanicOnFault(true) // commits read the map as well; guard has the panics
+	if begun != nil {
+		s.turns(s.next(begun), begun)
+		s.finish(begun)
+	}
 	for {
 		select {
 		case r, more := <-s.queue:
 			if !more {
+				close(s.stopped)
 				return
 			}
 			s.serve(r)
@@ -127,18 +115,103 @@ func (s *Store) write() {
 	}
 }
 
-// serve lets a request and those who wait behind it have their turns, and tells
-// them their fate.
-func (s *Store) serve(r *request) {
+// serve gives first and those who wait behind it their turns in one transaction.
+func (s *Store) serve(first *request) {
 	if err := s.refused(); err != nil {
-		r.done <- err
+		first.fate <- err
 		return
 	}
 	if err := s.space.check(); err != nil {
 		s.log.Warn("the reserve of disk space cannot be kept", "err", err)
 	}
-	group, err := s.group(r)
-	for _, r := range group {
+	tx, err := s.begin(true)
+	if err != nil {
+		first.fate <- s.fail(err)
+		return
+	}
+	b := &batch{kv: kv{tx: tx}}
+	s.turns(first, b)
+	s.finish(b)
+}
+
+// turns gives r and those who wait behind it their turns. That they all run on one
+// goroutine is much cheaper than to wake that of each.
+func (s *Store) turns(r *request, b *batch) {
+	for ; r != nil; r = s.next(b) {
+		if !r.state.CompareAndSwap(waiting, claimed) {
+			continue
+		}
+		if err := s.space.refused(r.cause); err != nil {
+			r.fate <- err
+			continue
+		}
+		b.group = append(b.group, r)
+		s.turn(r, b)
+	}
+}
+
+// next returns the request that waits, or nil to end the group. Before it finds
+// nobody it lets others run once: whom the last commit woke is on his way.
+func (s *Store) next(b *batch) *request {
+	if b.broken != nil || len(b.group) >= groupUpdates || b.size >= groupBytes {
+		return nil
+	}
+	if len(s.queue) == 0 {
+		runtime.Gosched()
+	}
+	select {
+	case r := <-s.queue: // nil when closed
+		return r
+	default:
+		return nil
+	}
+}
+
+// turn lets one Update run, and takes its changes back if it does not succeed. One
+// that exits takes the writer along: another goes on.
+func (s *Store) turn(r *request, b *batch) {
+	before, good := len(b.undo), false
+	r.exited = true
+	defer func() {
+		if r.panicked = recover(); r.panicked != nil {
+			r.exited = false
+			s.log.Error("an Update panicked", "stack", string(debug.Stack()))
+		}
+		if !good {
+			if err := b.back(before); err != nil {
+				b.broken = err
+			}
+		}
+		if r.exited {
+			go s.write(b)
+		}
+	}()
+	r.err = s.run(r, b)
+	r.exited, good = false, r.err == nil
+}
+
+func (s *Store) run(r *request, b *batch) (err error) {
+	defer s.notice(&err)
+	defer faults(&err)()
+	tx, err := s.layout.Write(b, r.cause)
+	if err != nil {
+		return err
+	}
+	defer tx.Abandon()
+	if err := r.fn(tx); err != nil {
+		return err
+	}
+	brought, err := tx.Finish()
+	if err == nil {
+		r.commit, r.erased = brought, tx.Erased()
+	}
+	return err
+}
+
+// finish commits what a group has changed, and tells those who had a turn their fate.
+func (s *Store) finish(b *batch) {
+	err := s.commit(b)
+	for _, r := range b.group {
 		if err == nil && len(r.commit.Events)+len(r.commit.Changes) > 0 {
 			s.watchers.call(r.commit)
 		}
@@ -146,7 +219,7 @@ func (s *Store) serve(r *request) {
 		if fate == nil {
 			fate = s.forget(r.erased)
 		}
-		r.done <- fate
+		r.fate <- fate
 	}
 }
 
@@ -167,25 +240,8 @@ func (s *Store) refused() error {
 	return nil
 }
 
-// group gives first and those who wait behind it their turns in one transaction,
-// and commits it. It returns those who had one, and their fate.
-func (s *Store) group(first *request) (group []*request, err error) {
-	tx, err := s.begin(true)
-	if err != nil {
-		return []*request{first}, s.fail(err)
-	}
-	b := &batch{kv: kv{tx: tx}}
-	for r := first; r != nil && b.broken == nil; r = s.next(len(group), b) {
-		if !r.state.CompareAndSwap(waiting, claimed) {
-			continue
-		}
-		if err := s.space.refused(r.cause); err != nil {
-			r.done <- err
-			continue
-		}
-		group = append(group, r)
-		turn(r, b)
-	}
+// commit commits what a group has changed, or nothing.
+func (s *Store) commit(b *batch) (err error) {
 	switch {
 	case b.broken != nil: // what was only read and put until now can be forgotten
 		err = fmt.Errorf("%w: %w", store.ErrCommit, b.broken)
@@ -194,45 +250,16 @@ func (s *Store) group(first *request) (group []*request, err error) {
 			err = fmt.Errorf("%w: %w", store.ErrCommit, err)
 		} else if err = commit(b); err == nil {
 			s.changed.note(b.undo)
-			return group, nil
+			return nil
 		} else {
 			err = s.fail(err)
 		}
 	}
 	if stuck := rollback(b); stuck != nil && !errors.Is(stuck, berrors.ErrTxClosed) {
 		s.stuck = stuck
-		return group, s.fail(stuck)
+		return s.fail(stuck)
 	}
-	return group, err
-}
-
-// turn lets one Update run, and takes its changes back if it fails.
-func turn(r *request, b *batch) {
-	before := len(b.undo)
-	r.turn <- b
-	if <-r.ran {
-		return
-	}
-	if err := b.back(before); err != nil {
-		b.broken = err
-	}
-}
-
-// next returns the request that waits, or nil to end the group. Before it finds
-// nobody it lets others run once: whom the last commit woke is on his way.
-func (s *Store) next(n int, b *batch) *request {
-	if n >= groupUpdates || b.size >= groupBytes {
-		return nil
-	}
-	if len(s.queue) == 0 {
-		runtime.Gosched()
-	}
-	select {
-	case r := <-s.queue: // nil when closed
-		return r
-	default:
-		return nil
-	}
+	return err
 }
 
 func commit(b *batch) (err error) {
