@@ -75,13 +75,14 @@ func split(b []byte) (header, blob []byte, err error) {
 // besides those of Meta.
 func changedFields(old, new []byte) ([]string, error) {
 	var fields [2][]field
+	var room [2][16]field
 	var blobs [2][]byte
 	for i, b := range [][]byte{old, new} {
 		header, blob, err := split(b)
 		if err != nil {
 			return nil, err
 		}
-		if fields[i], err = fieldsOf(header); err != nil {
+		if fields[i], err = appendFields(room[i][:0], header); err != nil {
 			return nil, err
 		}
 		blobs[i] = blob
@@ -89,10 +90,10 @@ func changedFields(old, new []byte) ([]string, error) {
 	var differ []string
 	for i, fs := range fields {
 		for _, f := range fs {
-			j := slices.IndexFunc(fields[1-i], func(g field) bool { return g.name == f.name })
+			j := slices.IndexFunc(fields[1-i], func(g field) bool { return bytes.Equal(g.name, f.name) })
 			known := i == 1 && j >= 0 // it was compared the other way round
 			if !known && (j < 0 || !bytes.Equal(f.value, fields[1-i][j].value)) {
-				differ = append(differ, f.name)
+				differ = append(differ, string(f.name))
 			}
 		}
 	}
@@ -107,30 +108,29 @@ func changedFields(old, new []byte) ([]string, error) {
 	return differ, nil
 }
 
-// field is one of a JSON object, its value as it stands there.
+// field is one of a JSON object, as it stands there.
 type field struct {
-	name  string
-	value []byte
+	name, value []byte
 }
 
-// fieldsOf takes an object of JSON apart, as json.Marshal writes it. It is on the
+var errFields = fmt.Errorf("%w: not a record", ErrDamaged)
+
+// appendFields takes an object of JSON apart, as json.Marshal writes it. It is on the
 // way of each change, and json.Unmarshal takes many times as long.
-func fieldsOf(object []byte) ([]field, error) {
-	bad := fmt.Errorf("%w: not a record", ErrDamaged)
+func appendFields(fields []field, object []byte) ([]field, error) {
 	n := len(object)
 	if n < 2 || object[0] != '{' || object[n-1] != '}' {
-		return nil, bad
+		return nil, errFields
 	}
-	fields := make([]field, 0, 16)
 	for rest := object[1 : n-1]; len(rest) > 0; {
 		end := valueEnd(rest)
 		if end < 2 || rest[0] != '"' || rest[end-1] != '"' || end >= len(rest) || rest[end] != ':' {
-			return nil, bad
+			return nil, errFields
 		}
-		name := string(rest[1 : end-1])
+		name := rest[1 : end-1]
 		rest = rest[end+1:]
 		if end = valueEnd(rest); end == 0 || end < len(rest) && rest[end] != ',' || end+1 == len(rest) {
-			return nil, bad
+			return nil, errFields
 		}
 		fields = append(fields, field{name, rest[:end]})
 		rest = rest[min(end+1, len(rest)):]

@@ -104,7 +104,7 @@ func partsOf(plain []byte) (p parts, err error) {
 		return p, err
 	}
 	p.blob = blob
-	p.fields, err = fieldsOf(header)
+	p.fields, err = appendFields(make([]field, 0, 16), header)
 	return p, err
 }
 
@@ -117,7 +117,7 @@ func (p *parts) value(name string) []byte {
 		return p.blob
 	}
 	for _, f := range p.fields {
-		if f.name == name {
+		if string(f.name) == name {
 			return f.value
 		}
 	}
@@ -136,7 +136,7 @@ func (p *parts) set(name string, value []byte) {
 		p.blob = value
 		return
 	}
-	i := slices.IndexFunc(p.fields, func(f field) bool { return f.name == name })
+	i := slices.IndexFunc(p.fields, func(f field) bool { return string(f.name) == name })
 	switch {
 	case value == nil && i >= 0:
 		p.fields = slices.Delete(p.fields, i, i+1)
@@ -144,7 +144,7 @@ func (p *parts) set(name string, value []byte) {
 	case i >= 0:
 		p.fields[i].value = value
 	default:
-		p.fields = append(p.fields, field{name, value})
+		p.fields = append(p.fields, field{[]byte(name), value})
 	}
 }
 

@@ -61,8 +61,8 @@ type entry struct {
 	terms  []Term
 }
 
-// sameEntry says whether two make the same line.
-func sameEntry(a, b entry) bool {
+// same says whether two make the same line.
+func (a entry) same(b entry) bool {
 	return a.index == b.index && slices.EqualFunc(a.terms, b.terms, func(x, y Term) bool {
 		return x.hide == y.hide && bytes.Equal(x.b, y.b)
 	})

@@ -548,8 +548,7 @@ func (tx *Tx) contest(p *Person) error {
 		if e.unique == "" {
 			continue
 		}
-		l := tx.line(e, string(p.ID))
-		holder, err := tx.get(l.bucket, []byte(l.key))
+		holder, err := tx.get(indexBucket(e.index), tx.lineKey(e, string(p.ID)))
 		if err != nil {
 			return err
 		}

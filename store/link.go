@@ -335,12 +335,16 @@ func (tx *Tx) linked() (*Link, error) {
 	if tx.linkRead {
 		return tx.link, nil
 	}
-	l, err := Get[Link](tx, TheLink)
-	switch {
-	case err == nil:
-		tx.link = &l
-	case !isNotFound(err):
+	there, err := tx.get(recordBucket(KindLink), []byte(TheLink))
+	if err != nil {
 		return nil, err
+	}
+	if there != nil {
+		l, err := Get[Link](tx, TheLink)
+		if err != nil {
+			return nil, err
+		}
+		tx.link = &l
 	}
 	tx.linkRead = true
 	return tx.link, nil

@@ -53,9 +53,6 @@ func GetOf[T any, ID ~string, P Record[T, ID]](tx *Tx, m MerchantID, id ID) (T, 
 // when the Update fails later, what it put has to be read anew to be put again.
 func Put[T any, ID ~string, P Record[T, ID]](tx *Tx, rec P) error {
 	id, k := string(rec.key()), rec.kind()
-	if err := valid(id, rec); err != nil {
-		return err
-	}
 	var old T
 	if !tx.last.is(k, id) {
 		if err := tx.load(k, id, P(&old)); isNotFound(err) {
@@ -65,14 +62,6 @@ func Put[T any, ID ~string, P Record[T, ID]](tx *Tx, rec P) error {
 		}
 	}
 	return tx.put(id, rec, tx.last)
-}
-
-func valid(id string, rec value) error {
-	s := rec.spec()
-	if id == "" || s.owned && s.merchant == "" {
-		return fmt.Errorf("put %s: %w: it needs an id and a merchant", rec.kind(), ErrInvalid)
-	}
-	return nil
 }
 
 // put replaces old by rec; there is none of a new one.
@@ -86,8 +75,6 @@ func (tx *Tx) put(id string, rec value, old loaded) error {
 		return fmt.Errorf("put %s %s: %w", rec.kind(), id, ErrStale)
 	case old.plain == nil:
 		next.Created = tx.now
-	case rec.spec().merchant != old.spec.merchant:
-		return fmt.Errorf("put %s %s: %w: it belongs to another merchant", rec.kind(), id, ErrInvalid)
 	}
 	*m = next
 	err := tx.replace(id, rec, old)
@@ -99,6 +86,12 @@ func (tx *Tx) put(id string, rec value, old loaded) error {
 
 func (tx *Tx) replace(id string, rec value, old loaded) error {
 	s, k := rec.spec(), rec.kind()
+	switch {
+	case id == "" || s.owned && s.merchant == "":
+		return fmt.Errorf("put %s: %w: it needs an id and a merchant", k, ErrInvalid)
+	case old.plain != nil && s.merchant != old.spec.merchant:
+		return fmt.Errorf("put %s %s: %w: it belongs to another merchant", k, id, ErrInvalid)
+	}
 	plain, err := encode(rec)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", k, err)
@@ -109,7 +102,7 @@ func (tx *Tx) replace(id string, rec value, old loaded) error {
 			return err
 		}
 	}
-	moved := old.plain == nil || !slices.EqualFunc(old.spec.entries, s.entries, sameEntry)
+	moved := old.plain == nil || !slices.EqualFunc(old.spec.entries, s.entries, entry.same)
 	if moved {
 		if err := tx.free(k, id, s.entries); err != nil {
 			return err
@@ -127,7 +120,7 @@ func (tx *Tx) replace(id string, rec value, old loaded) error {
 		if err := tx.appendChange(s, change); err != nil {
 			return err
 		}
-		return tx.share(rec, old, change)
+		return tx.share(rec, s, old, change)
 	})
 }
 
@@ -137,8 +130,7 @@ func (tx *Tx) free(k Kind, id string, entries []entry) error {
 		if e.unique == "" {
 			continue
 		}
-		l := tx.line(e, id)
-		holder, err := tx.get(l.bucket, []byte(l.key))
+		holder, err := tx.get(indexBucket(e.index), tx.lineKey(e, id))
 		if err != nil {
 			return err
 		}
@@ -177,7 +169,7 @@ func (tx *Tx) remove(id string, rec value) error {
 		if err := tx.appendChange(s, change); err != nil {
 			return err
 		}
-		return tx.share(rec, loaded{}, change)
+		return tx.share(rec, s, loaded{}, change)
 	})
 }
 
@@ -202,32 +194,31 @@ func (tx *Tx) reindex(id string, gone, come []entry) error {
 	if err != nil {
 		return err
 	}
-	stale := map[line]bool{}
-	for _, e := range gone {
-		stale[tx.line(e, id)] = true
-	}
 	for _, e := range come {
-		l := tx.line(e, id)
-		if stale[l] {
-			delete(stale, l)
-			continue
-		}
-		if err := kv.Put(l.bucket, []byte(l.key), []byte(id)); err != nil {
-			return err
+		if !slices.ContainsFunc(gone, e.same) {
+			if err := kv.Put(indexBucket(e.index), tx.lineKey(e, id), []byte(id)); err != nil {
+				return err
+			}
 		}
 	}
-	for l := range stale {
-		if err := kv.Delete(l.bucket, []byte(l.key)); err != nil {
-			return err
+	for _, e := range gone {
+		if !slices.ContainsFunc(come, e.same) {
+			if err := kv.Delete(indexBucket(e.index), tx.lineKey(e, id)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
 func (tx *Tx) line(e entry, id string) line {
+	return line{indexBucket(e.index), string(tx.lineKey(e, id))}
+}
+
+func (tx *Tx) lineKey(e entry, id string) []byte {
 	key := tx.encode(e.index, e.terms)
 	if e.unique == "" {
 		key = append(key, id...)
 	}
-	return line{indexBucket(e.index), string(key)}
+	return key
 }

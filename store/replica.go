@@ -244,9 +244,6 @@ func (tx *Tx) applyPut(l *Link, merged uint64, c *FeedChange, p *Pending) error 
 func (tx *Tx) replacePut(id string, rec shared, old loaded) error {
 	m := rec.meta()
 	if old.plain != nil {
-		if old.spec.merchant != rec.spec().merchant {
-			return fmt.Errorf("%w: it belongs to another merchant", ErrInvalid)
-		}
 		if plain, err := encode(rec); err != nil {
 			return err
 		} else if fields, err := changedFields(old.plain, plain); err != nil {
@@ -298,8 +295,7 @@ func (tx *Tx) makeRoom(p *Person) error {
 		if e.unique == "" {
 			continue
 		}
-		l := tx.line(e, string(p.ID))
-		holder, err := tx.get(l.bucket, []byte(l.key))
+		holder, err := tx.get(indexBucket(e.index), tx.lineKey(e, string(p.ID)))
 		if err != nil {
 			return err
 		}

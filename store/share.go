@@ -77,7 +77,7 @@ func fromBoxes(k Kind) bool {
 }
 
 // share follows a change of a record that travels.
-func (tx *Tx) share(rec value, old loaded, c Change) error {
+func (tx *Tx) share(rec value, s spec, old loaded, c Change) error {
 	r, ok := rec.(shared)
 	if !ok {
 		return nil
@@ -85,15 +85,15 @@ func (tx *Tx) share(rec value, old loaded, c Change) error {
 	if err := tx.noteEdit(r, old, c); err != nil {
 		return fmt.Errorf("note edit of %s: %w", c.Kind, err)
 	}
-	if err := tx.publish(r, old, c); err != nil {
+	if err := tx.publish(r, s, old, c); err != nil {
 		return fmt.Errorf("publish %s: %w", c.Kind, err)
 	}
 	return nil
 }
 
 // publish gives a change its revision in each feed that it belongs to.
-func (tx *Tx) publish(rec shared, old loaded, c Change) error {
-	feeds, err := tx.feedsOf(rec.spec().merchant)
+func (tx *Tx) publish(rec shared, s spec, old loaded, c Change) error {
+	feeds, err := tx.feedsOf(s.merchant)
 	if err == nil && len(feeds) > 0 && c.Op == OpDelete && tx.emptying == "" {
 		err = tx.noteDeleted(RecordKey(c.Kind, c.ID))
 	}

@@ -48,7 +48,7 @@ func (t *Tree) Append(leaf Hash) { t.AppendSubtree(0, leaf) }
 // AppendSubtree adds a complete subtree of 2^level leaves by its root. Size must
 // be a multiple of 2^level.
 func (t *Tree) AppendSubtree(level int, root Hash) {
-	roots := slices.Clone(t.roots)
+	roots := append(make([]Hash, 0, len(t.roots)+1), t.roots...)
 	for n := t.size >> level; n&1 == 1; n >>= 1 {
 		last := len(roots) - 1
 		root = tlog.NodeHash(roots[last], root)
@@ -61,6 +61,7 @@ func (t *Tree) AppendSubtree(level int, root Hash) {
 func (t Tree) MarshalBinary() ([]byte, error) { return t.appendTo(nil), nil }
 
 func (t Tree) appendTo(b []byte) []byte {
+	b = slices.Grow(b, 8+len(t.roots)*tlog.HashSize)
 	b = binary.BigEndian.AppendUint64(b, t.size)
 	for _, h := range t.roots {
 		b = append(b, h[:]...)
@@ -77,7 +78,7 @@ func (t *Tree) UnmarshalBinary(b []byte) error {
 	if n := bits.OnesCount64(size); len(rest) != n*tlog.HashSize {
 		return fmt.Errorf("%w: tree of %d events with %d bytes of roots", ErrDamaged, size, len(rest))
 	}
-	*t = Tree{size: size}
+	*t = Tree{size, make([]Hash, 0, len(rest)/tlog.HashSize)}
 	for h := range slices.Chunk(rest, tlog.HashSize) {
 		t.roots = append(t.roots, Hash(h))
 	}
