@@ -175,6 +175,7 @@ func (s *Store) turn(r *request, b *batch) {
 	defer func() {
 		if r.panicked = recover(); r.panicked != nil {
 			r.exited = false
+			// The stack of the caller, who panics in the end, does not show where.
 			s.log.Error("an Update panicked", "stack", string(debug.Stack()))
 		}
 		if !good {

@@ -92,8 +92,8 @@ func testIsolation(s *suite) {
 				}
 				return nil
 			})
-			if want := i%4 == 1; errors.Is(err, fail) != want || !want && err != nil {
-				s.Errorf("update %d: error %v", i, err)
+			if want := i%4 == 1; errors.Is(err, fail) != want || !want && err != nil || i%4 > 1 {
+				s.Errorf("update %d: returned, error %v", i, err)
 			}
 		})
 	}
