@@ -81,7 +81,8 @@ type Store interface {
 	// Update runs fn in a transaction. When fn returns nil and the commit
 	// succeeds, everything fn did is durable and visible; otherwise nothing of it
 	// is. Updates run one after another, each seeing all before it, and are made
-	// durable in groups; fn must be short, and must not call Update itself.
+	// durable in groups; fn must be short, and must not call Update itself. It may run
+	// on another goroutine; where it panics or exits, so does Update.
 	//
 	// A context that ends while the Update waits for its turn withdraws it. Once
 	// it has run, Update waits for the commit whatever the context says, so that

@@ -161,7 +161,7 @@ func (b *batch) change(bucket string, key, value []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	before := bb.Get(key)
+	before := bb.Get(key) // good until the transaction ends, as long as it can be taken back
 	if value == nil {
 		if before == nil {
 			return nil
