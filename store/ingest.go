@@ -402,6 +402,9 @@ func (tx *Tx) mergePut(d *Device, f *feed, e *Edit, there bool) (Merged, error) 
 	if in, err := tx.within(f, old); err != nil || !in {
 		return tx.refuse(f, e, rec, theirs, err)
 	}
+	if p, ok := rec.(*Person); ok {
+		p.Home = old.(*Person).Home // the central's to say: a box that made him does not know it yet
+	}
 	return tx.mergeFields(f, e, rec)
 }
 

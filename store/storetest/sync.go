@@ -22,6 +22,7 @@ var syncTests = []test{
 	{"MadeAnew", testMadeAnew},
 	{"OutOfScope", testOutOfScope},
 	{"StolenKey", testStolenKey},
+	{"Home", testHome},
 	{"DeletedAfterItLeft", testDeletedAfterItLeft},
 	{"DeletedBeforeItCame", testDeletedBeforeItCame},
 	{"RandomBoxes", testRandomBoxes},
@@ -938,6 +939,24 @@ func testStolenKey(s *suite) {
 	for _, x := range []*suite{s, thief.suite, b.suite} {
 		if faults, _ := x.faults(); len(faults) > 0 {
 			s.Error(faults)
+		}
+	}
+}
+
+// testHome: to which site somebody belongs whom a box has made is the central's to say,
+// whatever the box says when it offers him again.
+func testHome(s *suite) {
+	gate, yard, _ := twoSites(s)
+	b := gate.boxes[0]
+	p := newPerson(b.people, 1)
+	put(b.suite, &p)
+	gate.settle()
+	for i, home := range []store.SiteID{"", yard.site.ID} {
+		p.Home, p.Firstname = home, []string{"Grace", "Mary"}[i]
+		gate.forge(b, store.Edit{Op: store.OpPut, Kind: store.KindPerson, ID: string(p.ID), EditBase: store.EditBase{New: true, Again: true}, Header: header(s, p)})
+		held, err := get[store.Person](s, p.ID)
+		if err != nil || held.Home != gate.site.ID || held.Firstname != p.Firstname {
+			s.Errorf("offered with home %q he is %+v, %v", home, held, err)
 		}
 	}
 }
