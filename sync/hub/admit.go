@@ -22,6 +22,8 @@ func (m *Machine) greet(s *session, h *wire.Hello) {
 	case !m.admits():
 		m.dismiss(s, &wire.Error{Code: wire.CodeBusy, Retry: m.retry(), Text: "too many boxes at once"}, "busy")
 	case m.twice(s, h.Boot):
+	case m.devices[s.device].flagging > 0:
+		m.dismiss(s, &wire.Error{Code: wire.CodeForked, Text: flagged}, "flagged device")
 	default:
 		s.phase, s.hello = admitting, h
 		m.do(Admit{s.conn, h})
@@ -64,10 +66,14 @@ func (m *Machine) twice(s *session, b wire.Boot) bool {
 	return false
 }
 
+// flagged is what a box hears when it is not served, for its operator.
+const flagged = "this box was seen twice, or from an older copy of its store: the central's operator has to look"
+
 // clone flags a device that is there twice.
 func (m *Machine) clone(sessions ...*session) {
 	const why = "this box is there twice, or runs from an older copy of its store"
 	m.do(Flag{sessions[0].device, why})
+	m.devices[sessions[0].device].flagging++
 	for _, s := range sessions {
 		if s != nil {
 			m.dismiss(s, &wire.Error{Code: wire.CodeForked, Text: why}, why)

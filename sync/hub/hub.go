@@ -67,6 +67,9 @@ type device struct {
 	live *session
 	boot wire.Boot
 	past []wire.Boot // boots that others have followed
+	// flagging is how many times the store is being told that there are two of it, and
+	// may not know yet.
+	flagging int
 }
 
 // watched is a scope and the connections that have it.
@@ -108,6 +111,10 @@ func (m *Machine) Step(now time.Duration, in Input) []Output {
 		m.with(in.Conn, func(s *session) { m.snapshotRead(s, in) })
 	case Confirmed:
 		m.with(in.Conn, func(s *session) { s.confirming = false; m.confirm(s) })
+	case Flagged:
+		if d := m.devices[in.Device]; d != nil {
+			d.flagging--
+		}
 	case Advanced:
 		m.advanced(in)
 	case Reassigned:

@@ -409,6 +409,19 @@ func TestClone(t *testing.T) {
 			t.Errorf("connection %d stays: %v", c, h.out)
 		}
 	}
+	asks := func(c hub.Conn) bool {
+		h.step(hub.Opened{Conn: c, Device: "box"})
+		h.receive(c, hello("box", 2))
+		_, ok := find[hub.Admit](h.out)
+		return ok
+	}
+	if asks(4) {
+		t.Error("the store is asked about a clone before it knows that it is one")
+	}
+	h.step(hub.Flagged{Device: "box"})
+	if !asks(5) { // for an operator may have looked
+		t.Error("the store is not asked any more")
+	}
 	h = newHost(t, hub.Config{})
 	h.connect(1, "box", 1)
 	h.receive(1, events(4, 1))

@@ -88,6 +88,12 @@ type Confirmed struct {
 	Err  error
 }
 
+// Flagged answers Flag.
+type Flagged struct {
+	Device string
+	Err    error // the store failed, and does not know of it
+}
+
 // Advanced says that a scope has revisions up to Head. Some may be passed over.
 type Advanced struct {
 	Scope string
@@ -121,6 +127,7 @@ func (Ingested) input()     {}
 func (FeedRead) input()     {}
 func (SnapshotRead) input() {}
 func (Confirmed) input()    {}
+func (Flagged) input()      {}
 func (Advanced) input()     {}
 func (Reassigned) input()   {}
 func (Revoked) input()      {}

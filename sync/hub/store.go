@@ -24,7 +24,7 @@ func AdmitOf(tx *store.Tx, r Admit) (Admitted, error) {
 		a.Reason = "the central's operator revoked it"
 		return a, nil
 	case a.Flagged:
-		a.Reason = "this box was seen twice, or from an older copy of its store: the central's operator has to look"
+		a.Reason = flagged
 		return a, nil
 	}
 	b, err := store.Held(tx, d.ID)

@@ -151,7 +151,10 @@ func (c *central) carryOut(o hub.Output) {
 	case hub.Flag:
 		c.w.note(c.name, "flags a box: %s", o.Reason)
 		c.s.oracle.flagged(o.Device)
-		c.change(store.Actor{Kind: store.ActorSystem, ID: "sync"}, func(tx *store.Tx) error { return hub.FlagOf(tx, o) }, func(err error) { c.fine("flag", err) })
+		c.change(store.Actor{Kind: store.ActorSystem, ID: "sync"}, func(tx *store.Tx) error { return hub.FlagOf(tx, o) }, func(err error) {
+			c.fine("flag", err)
+			c.step(hub.Flagged{Device: o.Device, Err: err})
+		})
 	}
 }
 

@@ -43,6 +43,13 @@ func (im *image) clone() *image {
 	return c
 }
 
+// only is a copy of some buckets.
+func (im *image) only(names ...string) *image {
+	c := im.clone()
+	maps.DeleteFunc(c.buckets, func(name string, _ *table) bool { return !slices.Contains(names, name) })
+	return c
+}
+
 // set changes a key and returns what undoes it.
 func (im *image) set(o op) (undo op) {
 	t := im.buckets[o.bucket]

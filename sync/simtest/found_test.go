@@ -32,6 +32,8 @@ var foundHard = []struct {
 	{2965, "store: a box never heard of what it had deleted outside of its scope"},
 	{3395, "store: somebody went up again with an event later than the one that made him, and was lost with a central restored to between them"},
 	{1084, "store: who had stolen the key of a box deleted by its id a grant that a restored central did not know, before who had made it brought it again"},
+	{9037, "store: a box that offered somebody again to a restored central, and did not know yet to which site he belongs, took him out of it"},
+	{10656, "hub: a box that was there twice was served while the store was being told that it was"},
 	{2077, "store: a change of somebody who had left the scope was refused without a trace"},
 }
 

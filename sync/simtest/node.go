@@ -23,6 +23,7 @@ type node struct {
 
 	slow    time.Duration // most that a sync takes
 	past    []*image      // what restored backups have replaced
+	archive []*image      // journals that periods hold
 	syncing bool
 	commits []commit // that wait for the sync
 

@@ -139,6 +139,7 @@ func (s *fleet) registerAgain() {
 // the journal holds goes to a period first.
 func (s *fleet) reopen(n *node, epoch uint64) {
 	n.prepare(0)
+	n.archive = append(n.archive, n.disk.synced.only("record.event", "personal"))
 	n.commits = nil
 	n.update(operator.Actor, func(tx *store.Tx) error {
 		head, err := store.Head(tx)

@@ -333,12 +333,12 @@ func (o *oracle) checkWrites() {
 			continue
 		}
 		found := false
-		for _, im := range append(slices.Clone(o.s.central.past), o.s.central.disk.synced) {
-			_, there := im.has(w.value)
-			found = found || there
-		}
+		places := append(slices.Clone(o.s.central.past), o.s.central.disk.synced)
 		if w.box != nil { // or that of the box, where the conflict showed there
-			_, there := w.box.disk.synced.has(w.value)
+			places = append(append(places, w.box.archive...), w.box.disk.synced)
+		}
+		for _, im := range places {
+			_, there := im.has(w.value)
 			found = found || there
 		}
 		if !found {
