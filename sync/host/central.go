@@ -334,9 +334,8 @@ func (s *serving) carryOut(ctx context.Context, out hub.Output) hub.Input {
 	case hub.Flag:
 		s.Log.Error("a box is there twice, or came back as an older copy; it is not served", "device", r.Device, "why", r.Reason,
 			"hint", "cypherface devices show "+r.Device)
-		err := s.Store.Update(ctx, causeOf(r.Device), func(tx *store.Tx) error { return hub.FlagOf(tx, r) })
-		s.complain(ctx, r.Device, err)
-		return hub.Flagged{Device: r.Device, Err: err}
+		s.complain(ctx, r.Device, s.Store.Update(ctx, causeOf(r.Device), func(tx *store.Tx) error { return hub.FlagOf(tx, r) }))
+		return hub.Flagged{Device: r.Device}
 	}
 	return nil
 }

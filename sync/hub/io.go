@@ -88,11 +88,8 @@ type Confirmed struct {
 	Err  error
 }
 
-// Flagged answers Flag.
-type Flagged struct {
-	Device string
-	Err    error // the store failed, and does not know of it
-}
+// Flagged answers Flag, be it that the store failed: then a clone is noticed anew.
+type Flagged struct{ Device string }
 
 // Advanced says that a scope has revisions up to Head. Some may be passed over.
 type Advanced struct {

@@ -153,7 +153,7 @@ func (c *central) carryOut(o hub.Output) {
 		c.s.oracle.flagged(o.Device)
 		c.change(store.Actor{Kind: store.ActorSystem, ID: "sync"}, func(tx *store.Tx) error { return hub.FlagOf(tx, o) }, func(err error) {
 			c.fine("flag", err)
-			c.step(hub.Flagged{Device: o.Device, Err: err})
+			c.step(hub.Flagged{Device: o.Device})
 		})
 	}
 }
