@@ -135,6 +135,14 @@ func (b *box) newMerchant(name string, scopes ...auth.Permission) (store.Merchan
 	return m.ID, apiKey
 }
 
+// must is for what does not fail.
+func (b *box) must(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 func (b *box) update(fn func(*store.Tx) error) {
 	b.t.Helper()
 	if err := b.store.Update(context.Background(), setup, fn); err != nil {

@@ -99,12 +99,7 @@ func TestBulkOverHTTP(t *testing.T) {
 func TestTheGoClientForBulk(t *testing.T) {
 	b := newBox(t, store.Sandbox)
 	ctx := t.Context()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	must := b.must
 	c := client.New(b.url, b.apiKey)
 	archive := zipOf("people.csv", "firstname,lastname,email,image\nAda,Lovelace,ada@example.org,ada.jpg\nBob,B,no address,bob.jpg\n", "ada.jpg", jpegOf(red).data, "bob.jpg", jpegOf(blue).data)
 	for _, check := range []bool{true, false} {

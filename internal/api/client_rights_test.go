@@ -15,12 +15,7 @@ import (
 func TestTheGoClientForRights(t *testing.T) {
 	b := newBox(t, store.Sandbox)
 	ctx := t.Context()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	must := b.must
 	c, owner := client.New(b.url, b.apiKey), client.New(b.url, b.login())
 	yes := true
 	policy, err := owner.ChangePolicy(ctx, client.PolicyRequest{RequireConsent: &yes})
@@ -72,12 +67,7 @@ func TestTheGoClientForRights(t *testing.T) {
 func TestTheGoClientForDoors(t *testing.T) {
 	b := newBox(t, store.Sandbox)
 	ctx := t.Context()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	must := b.must
 	c, owner := client.New(b.url, b.apiKey), client.New(b.url, b.login())
 	camera, frames := "demo:", 5
 	door, err := owner.CreateDoor(ctx, client.DoorRequest{Name: "Front", Camera: &camera, Policy: &client.DoorPolicyRequest{Liveness: "off"}})

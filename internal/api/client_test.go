@@ -27,12 +27,7 @@ func TestTheGoClient(t *testing.T) {
 	b := newBox(t, store.Sandbox)
 	b.faces.sees = red
 	ctx := t.Context()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	must := b.must
 	c := client.New(b.url+"/", "")
 	token, err := c.AccessToken(ctx, string(b.merchant), b.apiKey)
 	must(err)
@@ -150,12 +145,7 @@ func TestTheGoClient(t *testing.T) {
 func (b *box) goClientAccounts(t *testing.T, owner *client.Client) {
 	t.Helper()
 	ctx := t.Context()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	must := b.must
 	_, token, err := owner.Invite(ctx, "grace@example.org", "operator", true)
 	must(err)
 	other, _, err := owner.Invite(ctx, "bea@example.org", "auditor", false)
